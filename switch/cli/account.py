@@ -1,0 +1,123 @@
+"""``switch account``: balances and loads."""
+
+from __future__ import annotations
+
+import secrets
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from switch.cli.common import card_number, config_option, json_option, print_json, with_database
+from switch.contracts.errors import SwitchError
+from switch.contracts.secret import Pan
+from switch.daemon.settings import Settings, load_vault
+from switch.journal import issuing, reads
+from switch.journal.connection import Connection
+
+__all__ = ["account"]
+
+
+@click.group()
+def account() -> None:
+    """Show balances and load money. All amounts are minor units (JPY 5000 is five thousand yen, USD 5000 fifty dollars)."""
+
+
+@account.command()
+@config_option
+@click.option("--card", "number", help="A card number, or - to read it from stdin.")
+@click.option("--account", "account_id", type=int, help="An account id.")
+@click.option(
+    "--cards-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with [[card]] tables, as simulators/cards.toml: prints an object by alias.",
+)
+@json_option
+def show(
+    config: Path, number: str | None, account_id: int | None, cards_file: Path | None, as_json: bool
+) -> None:
+    """Show a balance: posted (owned), held (set aside by open authorizations), available (posted - held)."""
+    if sum(choice is not None for choice in (number, account_id, cards_file)) != 1:
+        raise click.UsageError("give one of --card, --account, --cards-file")
+    if cards_file is not None:
+        _show_file(config, cards_file, as_json)
+        return
+    pan = None if number is None else card_number(number)
+
+    async def work(settings: Settings, connection: Connection) -> reads.AccountShown:
+        wanted = account_id
+        if pan is not None:
+            found = await reads.account_of_card(connection, load_vault(settings.vault).lookup(pan))
+            if found is None:
+                raise SwitchError(f"there is no card {pan.masked}")
+            wanted = found[0]
+        assert wanted is not None, "checked above"
+        accounts = await reads.accounts(connection, [wanted])
+        if not accounts:
+            raise SwitchError(f"there is no account {wanted}")
+        return accounts[0]
+
+    shown = with_database(config, work)
+    if as_json:
+        print_json(shown)
+        return
+    click.echo(f"account {shown.account}  {shown.currency}  (after entry {shown.seq})")
+    for name in ("posted", "held", "available"):
+        click.echo(f"  {name:<10} {getattr(shown, name):>15,}")
+
+
+def _show_file(config: Path, cards_file: Path, as_json: bool) -> None:
+    listed = {one["alias"]: Pan(one["pan"]) for one in tomllib.loads(cards_file.read_text())["card"]}
+
+    async def work(settings: Settings, connection: Connection) -> dict[str, reads.AccountShown]:
+        vault = load_vault(settings.vault)
+        owners = {alias: await reads.account_of_card(connection, vault.lookup(pan)) for alias, pan in listed.items()}
+        # One statement for all balances, so that they belong to the same moment.
+        accounts = {one.account: one for one in await reads.accounts(connection)}
+        return {alias: accounts[owner[0]] for alias, owner in owners.items() if owner is not None}
+
+    shown = with_database(config, work)
+    if as_json:
+        print_json(shown)
+        return
+    for alias, one in shown.items():
+        click.echo(f"{alias:<24} {one.currency}  posted {one.posted:>14,}  held {one.held:>12,}  seq {one.seq}")
+
+
+@account.command("list")
+@config_option
+@json_option
+def list_accounts(config: Path, as_json: bool) -> None:
+    """List all balances."""
+    accounts = with_database(config, lambda _, connection: reads.accounts(connection))
+    if as_json:
+        print_json(accounts)
+        return
+    for one in accounts:
+        click.echo(
+            f"{one.account:>8}  {one.currency}  posted {one.posted:>14,}  held {one.held:>12,}"
+            f"  available {one.available:>14,}  seq {one.seq}"
+        )
+
+
+@account.command()
+@config_option
+@click.option("--card", "number", required=True, help="A card number, or - to read it from stdin.")
+@click.option("--amount", "amount_minor", type=click.IntRange(min=1), required=True, help="Minor units.")
+@click.option("--reference", help="Loads once however often it is repeated. Without it, a new one is drawn.")
+def load(config: Path, number: str, amount_minor: int, reference: str | None) -> None:
+    """Credit money that came in outside the networks."""
+    pan = card_number(number)
+    name = reference or f"load-{secrets.token_hex(8)}"
+
+    async def work(settings: Settings, connection: Connection) -> bool:
+        lookup = load_vault(settings.vault).lookup(pan)
+        if await reads.account_of_card(connection, lookup) is None:
+            raise SwitchError(f"there is no card {pan.masked}")
+        return await issuing.load_account(connection, lookup, amount_minor, name, datetime.now(UTC))
+
+    if with_database(config, work, issuing=True):
+        click.echo(f"{pan.masked}: loaded {amount_minor:,} (reference {name})")
+    else:
+        click.echo(f"{pan.masked}: reference {name} was loaded before; nothing changed")

@@ -1,0 +1,171 @@
+"""``switch card``: issuing and looking after cards."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from switch.cli.common import card_number, config_option, json_option, print_json, with_database
+from switch.contracts.errors import ConfigurationError, SwitchError
+from switch.contracts.secret import Pan
+from switch.daemon.settings import Settings, load_programs, load_vault
+from switch.issuer.card import CardStatus
+from switch.journal import issuing, reads
+from switch.journal.connection import Connection
+from switch.vault.pan import NONCE_BYTES, PanVault
+
+__all__ = ["card"]
+
+
+@click.group()
+def card() -> None:
+    """Issue, show, lock and unlock cards."""
+
+
+@card.command()
+@config_option
+@click.option("--program", required=True, help="One of the programs in the settings.")
+@click.option("--number", "number", help="The card number, or - to read it from stdin. Without it, one is drawn.")
+@click.option("--bin", "bin_digits", default="", help="First digits of a number to be drawn (6 to 8).")
+@click.option("--expiry", required=True, help="YYMM.")
+@click.option("--service-code", default="201", show_default=True, help="As on the magnetic stripe.")
+@click.option("--status", type=click.Choice([str(s) for s in CardStatus]), default="active", show_default=True)
+@click.option("--floor", "floor_minor", type=int, default=0, show_default=True, help="Lowest available balance.")
+@click.option("--reveal", is_flag=True, help="Print the whole number, once. Keep it out of logs.")
+@json_option
+def issue(
+    config: Path,
+    program: str,
+    number: str | None,
+    bin_digits: str,
+    expiry: str,
+    service_code: str,
+    status: str,
+    floor_minor: int,
+    reveal: bool,
+    as_json: bool,
+) -> None:
+    """Issue a card with an account of its own, in the program's currency and with balance 0."""
+    if number is None and not (bin_digits.isdigit() and 6 <= len(bin_digits) <= 8):
+        raise click.UsageError("give --number, or --bin with 6 to 8 digits to draw one")
+    pan = card_number(number) if number is not None else _draw(bin_digits)
+    if not pan.passes_luhn():
+        raise click.BadParameter("the card number fails its check digit", param_hint="--number")
+
+    async def work(settings: Settings, connection: Connection) -> tuple[int, int]:
+        programs = load_programs(settings.programs)
+        if program not in programs:
+            raise ConfigurationError(f"there is no program {program}; there is {', '.join(sorted(programs))}")
+        vault = load_vault(settings.vault)
+        card_id = await issuing.next_card_id(connection)
+        account_id = await issuing.open_account(
+            connection,
+            issuing.NewCard(
+                card_id=card_id,
+                pan_lookup=vault.lookup(pan),
+                pan_sealed=vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES)),
+                pan_masked=pan.masked,
+                program=program,
+                currency=programs[program].currency,
+                floor_minor=floor_minor,
+                expiry=expiry,
+                service_code=service_code,
+                status=status,
+                locked=False,
+            ),
+        )
+        return account_id, card_id
+
+    account_id, card_id = with_database(config, work, issuing=True)
+    shown = pan.reveal() if reveal else pan.masked
+    if as_json:
+        print_json({"card": card_id, "account": account_id, "number": shown})
+    else:
+        click.echo(f"card {card_id} ({shown}) issued on account {account_id}")
+
+
+def _draw(bin_digits: str) -> Pan:
+    """A number under the BIN with a random account part and the check digit that fits."""
+    body = bin_digits + "".join(str(secrets.randbelow(10)) for _ in range(15 - len(bin_digits)))
+    return next(pan for digit in "0123456789" if (pan := Pan(body + digit)).passes_luhn())
+
+
+@card.command("list")
+@config_option
+@json_option
+def list_cards(config: Path, as_json: bool) -> None:
+    """List all cards, numbers masked."""
+    _print_cards(with_database(config, lambda _, connection: reads.cards(connection)), as_json)
+
+
+@card.command()
+@config_option
+@click.option("--card", "number", required=True, help="The card number, or - to read it from stdin.")
+@json_option
+def show(config: Path, number: str, as_json: bool) -> None:
+    """Show one card."""
+    pan = card_number(number)
+
+    async def work(settings: Settings, connection: Connection) -> list[reads.CardShown]:
+        return await reads.cards(connection, await card_id_of(connection, load_vault(settings.vault), pan))
+
+    _print_cards(with_database(config, work), as_json)
+
+
+@card.command()
+@config_option
+@click.option("--card", "number", required=True, help="The card number, or - to read it from stdin.")
+def lock(config: Path, number: str) -> None:
+    """Lock a card, as its cardholder would: purchases are declined until it is unlocked."""
+    _change(config, number, locked=True)
+
+
+@card.command()
+@config_option
+@click.option("--card", "number", required=True, help="The card number, or - to read it from stdin.")
+def unlock(config: Path, number: str) -> None:
+    """Take the cardholder's lock off again."""
+    _change(config, number, locked=False)
+
+
+@card.command("status")
+@config_option
+@click.option("--card", "number", required=True, help="The card number, or - to read it from stdin.")
+@click.argument("status", type=click.Choice([str(s) for s in CardStatus]))
+def set_status(config: Path, number: str, status: str) -> None:
+    """Set the issuer's STATUS of a card."""
+    _change(config, number, status=status)
+
+
+def _change(config: Path, number: str, *, status: str | None = None, locked: bool | None = None) -> None:
+    pan = card_number(number)
+
+    async def work(settings: Settings, connection: Connection) -> None:
+        card_id = await card_id_of(connection, load_vault(settings.vault), pan)
+        await issuing.change_card(connection, card_id, status=status, locked=locked)
+
+    with_database(config, work, issuing=True)
+    what = f"status {status}" if status is not None else ("locked" if locked else "unlocked")
+    click.echo(f"{pan.masked}: {what}")
+
+
+async def card_id_of(connection: Connection, vault: PanVault, pan: Pan) -> int:
+    """The card's id. Raises SwitchError when there is no such card."""
+    found = await reads.account_of_card(connection, vault.lookup(pan))
+    if found is None:
+        raise SwitchError(f"there is no card {pan.masked}")
+    return found[1]
+
+
+def _print_cards(cards: list[reads.CardShown], as_json: bool) -> None:
+    if as_json:
+        print_json(cards)
+        return
+    for one in cards:
+        lock_mark = "  locked" if one.locked else ""
+        click.echo(
+            f"{one.card:>6}  {one.number:<19}  account {one.account:<6} {one.program:<14} {one.expiry}  "
+            f"{one.status}{lock_mark}"
+        )

@@ -1,0 +1,49 @@
+"""The house's own exceptions.
+
+::
+
+    SwitchError
+    ├── ConfigurationError      a person must change a file; names the file and the key
+    ├── WireError               bytes that are no message (switch.wire.errors says more)
+    ├── DatabaseUnavailable     PostgreSQL can't be reached or is going away; nothing was committed
+    ├── CommitUnknown           the connection died while committing: ask again by idempotency key
+    ├── JournalRefused          PostgreSQL refused a write that the code thought right; nothing was committed
+    └── InvariantBroken         the books don't add up: stop rather than approve
+
+No message of any of them carries a PAN, track data, a PIN block or a security code.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CommitUnknown",
+    "ConfigurationError",
+    "DatabaseUnavailable",
+    "InvariantBroken",
+    "JournalRefused",
+    "SwitchError",
+]
+
+
+class SwitchError(Exception):
+    """The root of what this program raises on purpose."""
+
+
+class ConfigurationError(SwitchError):
+    """A settings, program, dialect or key file is not usable."""
+
+
+class DatabaseUnavailable(SwitchError):
+    """PostgreSQL can't be reached, or broke off before COMMIT was sent: nothing was booked."""
+
+
+class CommitUnknown(SwitchError):
+    """The connection broke after COMMIT was sent: what was booked is known only by asking for the keys."""
+
+
+class JournalRefused(SwitchError):
+    """PostgreSQL refused the batch (a constraint, a trigger, bad data); nothing was booked."""
+
+
+class InvariantBroken(SwitchError):
+    """Balance and journal disagree. The process stops: an issuer must not approve on doubtful books."""

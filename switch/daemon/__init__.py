@@ -1,0 +1,1 @@
+"""The composition root: reads the settings, builds the rooms, joins them, and stops them in order."""

@@ -1,0 +1,52 @@
+"""The rooms' counters in Prometheus' text format. Collected when asked, so the hot path only adds to integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from switch.network.stats import NetworkStats
+from switch.processing.batch import BatchLoop
+from switch.processing.withdrawals import Withdrawals
+
+__all__ = ["Metrics"]
+
+_GAUGES = frozenset({"sessions_open", "sessions_signed_on", "in_flight"})
+
+
+class Metrics(Collector):
+    """All metrics of one daemon. Names and labels are part of what operators build alerts on."""
+
+    def __init__(self, loop: BatchLoop, withdrawals: Withdrawals, networks: Mapping[str, NetworkStats]) -> None:
+        self._loop, self._withdrawals, self._networks = loop, withdrawals, networks
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """What ``/metrics`` answers."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        stats = self._loop.stats
+        messages = CounterMetricFamily("switch_messages", "Messages by the reason of their answer", labels=["reason"])
+        for reason, count in stats.by_reason.items():
+            messages.add_metric([reason], count)
+        yield messages
+        yield CounterMetricFamily("switch_batches", "Units of work that were committed", stats.batches)
+        yield CounterMetricFamily("switch_database_failures", "Batches that found no database", stats.database_failures)
+        yield CounterMetricFamily("switch_commits_in_doubt", "Commits whose outcome was asked for", stats.commits_in_doubt)
+        yield CounterMetricFamily("switch_messages_poisonous", "Messages that failed alone", stats.poisoned)
+        yield CounterMetricFamily("switch_approvals_withdrawn", "Approvals too late to be sent", self._withdrawals.done)
+        yield GaugeMetricFamily("switch_withdrawals_waiting", "Late approvals not yet taken back", self._withdrawals.depth)
+        yield GaugeMetricFamily("switch_queue_depth", "Messages that wait for a batch", self._loop.queue_depth)
+        for field in fields(NetworkStats):
+            family = GaugeMetricFamily if field.name in _GAUGES else CounterMetricFamily
+            metric = family(f"switch_network_{field.name}", f"{field.name} by network", labels=["network"])
+            for name, network in self._networks.items():
+                metric.add_metric([name], getattr(network, field.name))
+            yield metric

@@ -1,0 +1,120 @@
+"""The balance of one account and the movements that change it.
+
+Two figures make a balance: ``posted`` (what the cardholder owns) and ``held`` (what open authorizations set aside);
+``available = posted - held``. A movement names the side that gives and the side that receives, as double entry does; what it
+does to the two figures follows from the sides alone, so no caller can get it wrong:
+
+    ======================  ======================  ========  ======
+    debit                   credit                  posted    held
+    ======================  ======================  ========  ======
+    cardholder.available    cardholder.held                   +
+    cardholder.held         cardholder.available              -
+    cardholder.held         network.settlement      -         -
+    cardholder.available    network.settlement      -
+    network.settlement      cardholder.available    +
+    issuer.funding          cardholder.available    +
+    ======================  ======================  ========  ======
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from switch.contracts.errors import InvariantBroken
+
+__all__ = ["Account", "Entry", "EntryKind", "Movement", "Side", "book"]
+
+
+class EntryKind(StrEnum):
+    """What a journal entry is for."""
+
+    HOLD = "hold"
+    HOLD_INCREASE = "hold_increase"
+    RELEASE = "release"
+    POSTING = "posting"
+    POSTING_REVERSAL = "posting_reversal"
+    REFUND = "refund"
+    LOAD = "load"
+
+
+class Side(StrEnum):
+    """One side of a movement. The ``cardholder`` sides belong to the account, the others to its counterparties."""
+
+    AVAILABLE = "cardholder.available"
+    HELD = "cardholder.held"
+    NETWORK = "network.settlement"
+    FUNDING = "issuer.funding"
+
+
+_OWN = frozenset({Side.AVAILABLE, Side.HELD})
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """``amount_minor`` (> 0) moves from the debit side to the credit side. ``hold_id`` names the purchase it belongs to."""
+
+    kind: EntryKind
+    debit: Side
+    credit: Side
+    amount_minor: int
+    hold_id: int | None = None
+
+
+class Account(msgspec.Struct, frozen=True):
+    """The current balance. Invariant: ``held_minor >= 0``; available may be below the floor only through advices."""
+
+    account_id: int
+    currency: str
+    posted_minor: int
+    held_minor: int
+    floor_minor: int
+    seq: int  # of the newest journal entry
+    head_hash: bytes  # of the newest journal entry
+
+    @property
+    def available_minor(self) -> int:
+        """What a request may still use, before the floor is taken off."""
+        return self.posted_minor - self.held_minor
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A movement with its place in the account's journal and the balances it leaves."""
+
+    movement: Movement
+    account_id: int
+    currency: str
+    seq: int
+    posted_delta: int
+    held_delta: int
+    posted_after: int
+    held_after: int
+
+
+def book(account: Account, movement: Movement) -> Entry:
+    """The journal entry that ``movement`` makes on ``account``.
+
+    Raises:
+        InvariantBroken: the amount is not positive, neither or no side is the account's, or more would be taken from the held
+            figure than is held. The rules never ask for that; if they do, the process must stop rather than book it.
+    """
+    amount = movement.amount_minor
+    debit, credit = movement.debit, movement.credit
+    posted_delta = (amount if credit in _OWN else 0) - (amount if debit in _OWN else 0)
+    held_delta = (amount if credit is Side.HELD else 0) - (amount if debit is Side.HELD else 0)
+    held_after = account.held_minor + held_delta
+    if amount <= 0 or debit is credit or (posted_delta == 0 and held_delta == 0) or held_after < 0:
+        raise InvariantBroken(
+            f"account {account.account_id}: {movement.kind} of {amount} from {debit} to {credit}"
+            f" cannot be booked on posted={account.posted_minor} held={account.held_minor}"
+        )
+    return Entry(
+        movement=movement,
+        account_id=account.account_id,
+        currency=account.currency,
+        seq=account.seq + 1,
+        posted_delta=posted_delta,
+        held_delta=held_delta,
+        posted_after=account.posted_minor + posted_delta,
+        held_after=held_after,
+    )

@@ -1,0 +1,203 @@
+"""Booking an advice: somebody else decided, and tells what has happened.
+
+An advice can't be refused. It is booked whatever the card's status or the balance (which may go negative) and answered as
+accepted; what a person should look at becomes a *concern* in the exceptions.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from switch.contracts.message import Answer, Kind, Operation, StandIn
+from switch.contracts.reason import Reason
+from switch.issuer.account import EntryKind, Movement, Side
+from switch.issuer.card import CardStatus
+from switch.issuer.case import Case, Decision, Seen, Step
+from switch.issuer.change import Change, post, set_held
+from switch.issuer.hold import Hold, HoldState
+from switch.issuer.matching import Match, find_original, tombstone_fits
+from switch.issuer.rules import SPENDING, spending_amount
+from switch.issuer.usage import Usage
+
+__all__ = ["decide_advice"]
+
+_ACCEPTED = Answer(reason=Reason.ADVICE_ACCEPTED)
+
+
+def decide_advice(case: Case) -> Decision:
+    """Books an authorization advice (0120: hold what was approved) or a financial advice (0220: post what was spent)."""
+    request, view = case.request, case.view
+    if view.account is None or view.card is None:
+        return _noted(case, "card_known", "unknown_card")
+    value = spending_amount(case)
+    if value is None:
+        # It has happened, but in a currency that the account does not keep: only a person can say at what rate.
+        return _noted(case, "currency", "currency_not_served")
+    found = find_original(request, view.candidates, case.now)
+    if found.ambiguous and request.kind is Kind.AUTHORIZATION_ADVICE:
+        return _noted(case, "original", "ambiguous_original")
+    if request.kind is Kind.AUTHORIZATION_ADVICE:
+        return _stand_in(case, value, found)
+    return _financial(case, value, found)
+
+
+def _noted(case: Case, rule: str, concern: str) -> Decision:
+    """Nothing can be booked; a person gets to see it."""
+    request = case.request
+    seen: Seen = {"amount": request.amount_minor, "currency": request.currency, "operation": request.operation}
+    return Decision(answer=_ACCEPTED, trace=(Step(rule, concern, seen),), concern=concern)
+
+
+def _stand_in(case: Case, value: int, found: Match) -> Decision:
+    """The network stood in for us (STIP). Its approval folds into a hold that we placed too; its decline releases that."""
+    hold = _hold_of(case, found)
+    step = Step(
+        "stand_in",
+        case.request.stand_in or StandIn.APPROVED,
+        {
+            "amount": value,
+            "level": found.level,
+            "hold": None if hold is None else hold.hold_id,
+            "hold_state": None if hold is None else hold.state,
+        },
+    )
+    if case.request.stand_in is StandIn.DECLINED:
+        if hold is None or hold.state is not HoldState.OPEN:
+            return Decision(answer=_ACCEPTED, trace=(step,))
+        return _changed(case, step, set_held(hold, 0, HoldState.RELEASED), -hold.held_minor)
+    if case.request.operation not in SPENDING or value <= 0:
+        # An approved verification, inquiry or refund authorization moves nothing.
+        return Decision(answer=_ACCEPTED, trace=(step,))
+    met = next((t for t in case.view.tombstones if tombstone_fits(t, case.request)), None)
+    if met is not None:
+        return Decision(
+            answer=_ACCEPTED, trace=(step,), tombstone_met=met, concern="advice_after_reversal"
+        )
+    if hold is None:
+        return _new_hold(case, step, value)
+    if hold.state is HoldState.OPEN:
+        return _changed(case, step, set_held(hold, value, HoldState.RELEASED), value - hold.held_minor)
+    if hold.state is HoldState.WITHDRAWN and hold.posted_minor == 0:
+        # We took our late approval back, the network approved meanwhile: the money is spent after all.
+        return _changed(case, step, set_held(hold, value, HoldState.WITHDRAWN), value)
+    concern = "advice_after_reversal" if hold.state is HoldState.REVERSED else f"advice_after_{hold.state}"
+    return Decision(answer=_ACCEPTED, trace=(step,), concern=concern)
+
+
+def _financial(case: Case, value: int, found: Match) -> Decision:
+    """The money has moved: post it, against the hold it belongs to where there is one."""
+    hold = None if found.ambiguous else _hold_of(case, found)
+    step = Step(
+        "financial_advice",
+        "posted",
+        {
+            "amount": value,
+            "level": found.level,
+            "ambiguous": found.ambiguous,
+            "hold": None if hold is None else hold.hold_id,
+            "hold_state": None if hold is None else hold.state,
+        },
+    )
+    if value <= 0:
+        return Decision(answer=_ACCEPTED, trace=(step,))
+    if case.request.operation is Operation.REFUND:
+        return _unmatched(case, step, value, EntryKind.REFUND)
+    if case.request.operation not in SPENDING:
+        return _noted(case, "operation", "unsupported_advice")
+    if hold is None or hold.credit:
+        concern = "ambiguous_original" if found.ambiguous else ""
+        return _unmatched(case, step, value, EntryKind.POSTING, concern)
+    before = hold.state
+    decision = _changed(case, step, post(hold, value), 0, moved_minor=value)
+    if before is HoldState.OPEN or decision.concern:
+        return decision
+    # Presentments that follow a full reversal must still be charged, and a person told.
+    return msgspec.structs.replace(decision, concern=f"posted_after_{before}")
+
+
+def _hold_of(case: Case, found: Match) -> Hold | None:
+    if found.original is None or found.original.hold_id is None:
+        return None
+    return case.view.holds.get(found.original.hold_id)
+
+
+def _new_hold(case: Case, step: Step, value: int) -> Decision:
+    account, card = case.view.account, case.view.card
+    assert account is not None and card is not None
+    hold = Hold(
+        account_id=account.account_id,
+        hold_id=account.seq + 1,
+        card_id=card.card_id,
+        state=HoldState.WITHDRAWN,
+        authorized_minor=0,
+        held_minor=0,
+        posted_minor=0,
+        credit=False,
+        mcc=case.request.mcc,
+        opened_at=case.now,
+    )
+    return _changed(case, step, set_held(hold, value, HoldState.RELEASED), value, count=1)
+
+
+def _unmatched(case: Case, step: Step, value: int, kind: EntryKind, concern: str = "") -> Decision:
+    """A posting or refund that belongs to no purchase we know: it becomes one of its own."""
+    account, card = case.view.account, case.view.card
+    assert account is not None and card is not None
+    credit = kind is EntryKind.REFUND
+    debit_side, credit_side = (Side.NETWORK, Side.AVAILABLE) if credit else (Side.AVAILABLE, Side.NETWORK)
+    hold_id = account.seq + 1
+    hold = Hold(
+        account_id=account.account_id,
+        hold_id=hold_id,
+        card_id=card.card_id,
+        state=HoldState.POSTED,
+        authorized_minor=value,
+        held_minor=0,
+        posted_minor=value,
+        credit=credit,
+        mcc=case.request.mcc,
+        opened_at=case.now,
+    )
+    change = Change((Movement(kind, debit_side, credit_side, value, hold_id),), hold)
+    spent = 0 if credit else value
+    return _changed(case, step, change, spent, count=0 if credit else 1, moved_minor=value, concern=concern)
+
+
+def _changed(
+    case: Case,
+    step: Step,
+    change: Change,
+    spent_minor: int,
+    *,
+    count: int = 0,
+    moved_minor: int | None = None,
+    concern: str = "",
+) -> Decision:
+    """The decision that books ``change``, counts what was spent, and tells a person where the books look unusual."""
+    account, card = case.view.account, case.view.card
+    assert account is not None and card is not None
+    usage = case.view.usage or Usage(card.card_id, case.today)
+    if spent_minor < 0:
+        opened = change.hold.opened_at
+        program = case.view.program
+        spent_on = (opened if program is None else opened.astimezone(program.zone)).date()
+        ended = change.hold.state is not HoldState.OPEN
+        usage = usage.given_back(-spent_minor, 1 if ended else 0, spent_on, case.today)
+    elif spent_minor or count:
+        usage = usage.spent(spent_minor, count, case.today)
+    available = account.available_minor
+    for movement in change.movements:
+        available += movement.amount_minor * ((movement.credit is Side.AVAILABLE) - (movement.debit is Side.AVAILABLE))
+    if not concern and available < account.floor_minor and available < account.available_minor:
+        concern = "below_floor"
+    elif not concern and spent_minor > 0 and card.status is not CardStatus.ACTIVE:
+        concern = "card_not_active"
+    return Decision(
+        answer=_ACCEPTED,
+        trace=(step,),
+        movements=change.movements,
+        hold=change.hold,
+        usage=usage,
+        moved_minor=max(0, spent_minor) if moved_minor is None else moved_minor,
+        concern=concern,
+    )

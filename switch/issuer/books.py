@@ -1,0 +1,247 @@
+"""The books of one batch in memory: what was loaded, and what the batch has changed since.
+
+Messages of one batch may touch the same account: each is decided on what the ones before it left. A repeat finds its original
+and a reversal finds what it reverses even when both came in the same batch. Nothing here does I/O; the journal loads the
+books, hands over message after message, and writes down what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from switch.contracts.errors import InvariantBroken
+from switch.contracts.message import Request
+from switch.contracts.reason import Reason
+from switch.issuer.account import Account, Entry, book
+from switch.issuer.card import Card
+from switch.issuer.case import Case, Decision, SecurityCodePort, View
+from switch.issuer.decide import decide
+from switch.issuer.hold import Hold, check_transition
+from switch.issuer.matching import Candidate
+from switch.issuer.program import Program
+from switch.issuer.stored import MessageState, StoredMessage
+from switch.issuer.usage import Usage
+from switch.issuer.withdrawal import decide_withdrawal
+
+__all__ = ["Books", "Booking", "Concern", "Item"]
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One message of a batch.
+
+    ``withdraw`` asks to take its approval back instead of deciding it. ``resumed`` says that a commit with this very message
+    was in doubt: finding its key then is no repeat by the network.
+    """
+
+    request: Request
+    key: bytes
+    fingerprint: bytes
+    pan_lookup: bytes
+    response_code: Callable[[Reason], str]  # the dialect's map to DE39
+    withdraw: bool = False
+    resumed: bool = False
+
+
+class Booking(msgspec.Struct, frozen=True):
+    """A journal entry and the message that caused it."""
+
+    entry: Entry
+    item: Item
+
+
+class Concern(msgspec.Struct, frozen=True):
+    """Something for a person to look at."""
+
+    account_id: int
+    key: bytes
+    kind: str
+    decision: Decision
+
+
+class Books:
+    """Loaded state plus changes. After every :meth:`decide`, the balance is the fold of its entries."""
+
+    def __init__(self, programs: Mapping[str, Program], security: SecurityCodePort, now: datetime) -> None:
+        self._programs = programs
+        self._security = security
+        self.now = now
+        self.cards: dict[bytes, Card] = {}  # by PAN look-up value
+        self.accounts: dict[int, Account] = {}
+        self.usages: dict[int, Usage] = {}  # by card
+        self.holds: dict[int, dict[int, Hold]] = {}  # by account, then hold
+        self.stored: dict[tuple[int, bytes], StoredMessage] = {}
+        self.candidates: dict[int, dict[bytes, Candidate]] = {}  # by card, then key, in the order decided
+        self.tombstones: dict[int, dict[bytes, StoredMessage]] = {}  # by card, then key
+        # What the batch changed, for the journal to write down.
+        self.bookings: list[Booking] = []
+        self.changed_usages: dict[int, tuple[int, Usage]] = {}  # by card, with its account
+        self.changed_holds: dict[tuple[int, int], Hold] = {}
+        self.new_messages: dict[tuple[int, bytes], tuple[StoredMessage, Decision, Item]] = {}
+        self.amended_messages: dict[tuple[int, bytes], StoredMessage] = {}
+        self.repeats: list[tuple[int, bytes]] = []
+        self.tombstone_changes: dict[int, int] = {}  # by account
+        self.concerns: list[Concern] = []
+
+    def remember(self, message: StoredMessage, decided_at: datetime) -> None:
+        """Takes a loaded message into the candidates, and into the tombstones if it is one."""
+        self.candidates.setdefault(message.card_id, {})[message.key] = Candidate(message, decided_at)
+        if message.state is MessageState.TOMBSTONE:
+            self.tombstones.setdefault(message.card_id, {})[message.key] = message
+
+    def decide(self, item: Item) -> Decision:
+        """Decides one message and takes its changes into the books.
+
+        Raises:
+            InvariantBroken: the decision contradicts the books. The batch must not be committed.
+        """
+        case = self._case(item)
+        decision = decide_withdrawal(case) if item.withdraw else decide(case)
+        if not decision.answer.response_code:
+            answer = msgspec.structs.replace(
+                decision.answer, response_code=item.response_code(decision.answer.reason)
+            )
+            decision = msgspec.structs.replace(decision, answer=answer)
+        self._apply(item, case, decision)
+        return decision
+
+    def _case(self, item: Item) -> Case:
+        card = self.cards.get(item.pan_lookup)
+        if card is None:
+            view = View(stored=self.stored.get((0, item.key)))
+        else:
+            account_id, card_id = card.account_id, card.card_id
+            request = item.request
+            looks_back = item.withdraw or request.incremental or not request.kind.is_request
+            candidates = self.candidates.get(card_id) if looks_back else None
+            tombstones = self.tombstones.get(card_id)
+            view = View(
+                card=card,
+                account=self.accounts[account_id],
+                usage=self.usages.get(card_id),
+                program=self._programs.get(card.program),
+                stored=self.stored.get((account_id, item.key)),
+                candidates=tuple(candidates.values()) if candidates else (),
+                holds=self.holds.get(account_id, {}) if looks_back else {},
+                tombstones=tuple(tombstones.values()) if tombstones else (),
+            )
+        return Case(item.request, item.key, item.fingerprint, view, self._security, self.now)
+
+    def _apply(self, item: Item, case: Case, decision: Decision) -> None:
+        view = case.view
+        account_id = 0 if view.account is None else view.account.account_id
+        ref = (account_id, item.key)
+        if decision.movements:
+            if view.account is None:
+                raise InvariantBroken("a decision moves money without an account")
+            self._book(view.account, item, decision)
+        if decision.hold is not None:
+            self._change_hold(decision.hold)
+        if decision.usage is not None and view.card is not None:
+            self.usages[view.card.card_id] = decision.usage
+            self.changed_usages[view.card.card_id] = (account_id, decision.usage)
+        if decision.repeat_of is not None and item.resumed and not item.request.repeat:
+            # Nobody but us asked twice, so no answer was heard yet. Writing the row once more makes the answer wait for a
+            # commit of its own: what a failed-over primary showed may not have been replicated.
+            self._amend(decision.repeat_of)
+        elif decision.repeat_of is not None:
+            self.repeats.append(ref)
+            repeat = msgspec.structs.replace(
+                decision.repeat_of, repeats_answered=decision.repeat_of.repeats_answered + 1
+            )
+            self.stored[ref] = repeat
+        elif item.withdraw and decision.remember_as is not None and view.stored is not None:
+            self._amend(
+                msgspec.structs.replace(view.stored, state=decision.remember_as, answer=decision.answer)
+            )
+        elif decision.remember_as is not None:
+            self._store(item, case, decision)
+        if decision.tombstone_met is not None:
+            self._amend(msgspec.structs.replace(decision.tombstone_met, state=MessageState.TOMBSTONE_MET))
+            self.tombstones[decision.tombstone_met.card_id].pop(decision.tombstone_met.key)
+            self.tombstone_changes[account_id] = self.tombstone_changes.get(account_id, 0) - 1
+        if decision.concern:
+            self.concerns.append(Concern(account_id, item.key, decision.concern, decision))
+
+    def _book(self, account: Account, item: Item, decision: Decision) -> None:
+        for movement in decision.movements:
+            entry = book(account, movement)
+            account = Account(
+                account.account_id,
+                account.currency,
+                entry.posted_after,
+                entry.held_after,
+                account.floor_minor,
+                entry.seq,
+                account.head_hash,  # the journal chains the entries when it writes them
+            )
+            self.bookings.append(Booking(entry, item))
+        self.accounts[account.account_id] = account
+
+    def _change_hold(self, hold: Hold) -> None:
+        of_account = self.holds.setdefault(hold.account_id, {})
+        before = of_account.get(hold.hold_id)
+        check_transition(None if before is None else before.state, hold.state)
+        hold.check_invariants()
+        of_account[hold.hold_id] = hold
+        self.changed_holds[hold.account_id, hold.hold_id] = hold
+
+    def _store(self, item: Item, case: Case, decision: Decision) -> None:
+        request, card, account = item.request, case.view.card, case.view.account
+        original = request.original
+        assert decision.remember_as is not None
+        message = StoredMessage(
+            account_id=0 if account is None else account.account_id,
+            key=item.key,
+            fingerprint=item.fingerprint,
+            network=request.network,
+            kind=request.kind,
+            operation=request.operation,
+            card_id=0 if card is None else card.card_id,
+            stan=request.stan,
+            transmitted=request.transmitted,
+            acquirer_id=request.acquirer_id,
+            retrieval_reference=request.retrieval_reference,
+            network_reference=request.network_reference,
+            terminal_id=request.terminal_id,
+            amount_minor=request.amount_minor,
+            answer=decision.answer,
+            incremental=request.incremental,
+            state=decision.remember_as,
+            moved_minor=decision.moved_minor,
+            hold_id=None if decision.hold is None else decision.hold.hold_id,
+            original_stan="" if original is None else original.stan,
+            original_transmitted="" if original is None else original.transmitted,
+        )
+        ref = (message.account_id, message.key)
+        self.stored[ref] = message
+        self.new_messages[ref] = (message, decision, item)
+        if card is not None:
+            self.remember(message, self.now)
+            if message.state is MessageState.TOMBSTONE:
+                self.tombstone_changes[message.account_id] = self.tombstone_changes.get(message.account_id, 0) + 1
+
+    def _amend(self, message: StoredMessage) -> None:
+        ref = (message.account_id, message.key)
+        self.stored[ref] = message
+        if message.card_id in self.candidates and message.key in self.candidates[message.card_id]:
+            held = self.candidates[message.card_id][message.key]
+            self.candidates[message.card_id][message.key] = Candidate(message, held.decided_at)
+        new = self.new_messages.get(ref)
+        if new is None:
+            self.amended_messages[ref] = message
+        else:  # It was stored by this very batch: write the newer state at once.
+            self.new_messages[ref] = (message, new[1], new[2])
+
+    def check_invariants(self, loaded: Iterable[Account]) -> None:
+        """Balance = loaded balance + the entries of this batch, for every account. Raises InvariantBroken."""
+        posted = {account.account_id: account.posted_minor for account in loaded}
+        held = {account.account_id: account.held_minor for account in loaded}
+        for booking in self.bookings:
+            posted[booking.entry.account_id] += booking.entry.posted_delta
+            held[booking.entry.account_id] += booking.entry.held_delta
+        for account in self.accounts.values():
+            if (account.posted_minor, account.held_minor) != (posted[account.account_id], held[account.account_id]):
+                raise InvariantBroken(f"account {account.account_id}: the balance is not the sum of its entries")

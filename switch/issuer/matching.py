@@ -1,0 +1,143 @@
+"""Which message does a reversal or an advice mean?
+
+No single element is reliable, so the elements are tried in an order of trust, and the first level that finds anything
+decides. Two different purchases on one level are ambiguous: that is for a person, never for a guess.
+
+    1. the network's own transaction id
+    2. retrieval reference (DE37) and card, and the approval code (DE38) where both sides have one
+    3. original data elements (DE90): STAN and transmission time, the acquirer where both sides have one
+    4. acquirer, terminal and amount, within a day before: only where the message carries neither of the elements above,
+       for a reference that is there and fits nothing means that the original has not come (yet)
+
+An element that was zero-filled is absent: DE90 alone, zero-filled, matches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from switch.contracts.message import Kind, Request
+from switch.issuer.stored import MessageState, StoredMessage
+
+__all__ = ["Candidate", "Match", "find_original", "names_original", "tombstone_fits"]
+
+WINDOW = timedelta(days=1)
+
+_ORIGINALS = frozenset({Kind.AUTHORIZATION, Kind.FINANCIAL, Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE})
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A stored message that might be the original, and when it was decided."""
+
+    message: StoredMessage
+    decided_at: datetime
+
+
+class Match(msgspec.Struct, frozen=True):
+    """``original`` is None when nothing fits or when ``ambiguous``; ``level`` tells by which elements."""
+
+    original: StoredMessage | None = None
+    level: str = "none"
+    ambiguous: bool = False
+
+
+def find_original(request: Request, candidates: Sequence[Candidate], now: datetime) -> Match:
+    """The message that ``request`` (a reversal, an advice, an increment) refers to.
+
+    ``candidates`` are messages of the same card, in the order in which they were decided.
+    """
+    messages = [
+        candidate
+        for candidate in candidates
+        if candidate.message.kind in _ORIGINALS and candidate.message.network == request.network
+    ]
+    levels: tuple[tuple[str, Callable[[Candidate], bool]], ...] = (
+        ("network_reference", lambda c: _same(request.network_reference, c.message.network_reference)),
+        ("retrieval_reference", lambda c: _by_retrieval_reference(request, c.message)),
+        ("original_elements", lambda c: _by_original_elements(request, c.message)),
+        ("terminal_and_amount", lambda c: _by_terminal_and_amount(request, c, now)),
+    )
+    for level, fits in levels:
+        hits = [candidate.message for candidate in messages if fits(candidate)]
+        if hits:
+            return _choose(request, hits, level)
+    return Match()
+
+
+def tombstone_fits(tombstone: StoredMessage, request: Request) -> bool:
+    """Whether the reversal that came early meant this request. The day's window is not used: it could hit a stranger."""
+    if tombstone.network != request.network:
+        return False
+    if tombstone.original_stan:
+        # DE90 named one message: that one and no other of the same retrieval reference.
+        return tombstone.original_stan == request.stan and (
+            not tombstone.original_transmitted or tombstone.original_transmitted == request.transmitted
+        )
+    return _same(tombstone.network_reference, request.network_reference) or _same(
+        tombstone.retrieval_reference, request.retrieval_reference
+    )
+
+
+def names_original(request: Request) -> bool:
+    """Whether the message carries any reference to its original (levels 1 to 3)."""
+    return bool(
+        request.network_reference
+        or request.retrieval_reference
+        or (request.original is not None and request.original.stan)
+    )
+
+
+def _same(wanted: str, found: str) -> bool:
+    return bool(wanted) and wanted == found
+
+
+def _by_retrieval_reference(request: Request, message: StoredMessage) -> bool:
+    if not _same(request.retrieval_reference, message.retrieval_reference):
+        return False
+    return not (
+        request.approval_code and message.answer.approval_code and request.approval_code != message.answer.approval_code
+    )
+
+
+def _by_original_elements(request: Request, message: StoredMessage) -> bool:
+    original = request.original
+    if original is None or not original.stan or not original.transmitted:
+        return False
+    return (
+        original.stan == message.stan
+        and original.transmitted == message.transmitted
+        and (not original.acquirer_id or not message.acquirer_id or original.acquirer_id == message.acquirer_id)
+    )
+
+
+def _by_terminal_and_amount(request: Request, candidate: Candidate, now: datetime) -> bool:
+    message = candidate.message
+    return (
+        request.kind is Kind.REVERSAL
+        and not names_original(request)
+        and message.approved
+        and message.state is MessageState.ANSWERED
+        and message.hold_id is not None
+        and _same(request.acquirer_id, message.acquirer_id)
+        and _same(request.terminal_id, message.terminal_id)
+        and request.amount_minor == message.amount_minor
+        and now - candidate.decided_at <= WINDOW
+    )
+
+
+def _choose(request: Request, hits: Iterable[StoredMessage], level: str) -> Match:
+    """One of several messages on one level: the one that DE90 names, else the first of the one purchase they all moved."""
+    found = list(hits)
+    original = request.original
+    if len(found) > 1 and original is not None and original.stan:
+        named = [m for m in found if m.stan == original.stan and original.transmitted in ("", m.transmitted)]
+        found = named or found
+    if len(found) > 1:
+        # A decline moved nothing: beside an approval of the same reference (a retry) it can't be what is meant.
+        found = [m for m in found if m.hold_id is not None] or found[:1]
+    if len({m.hold_id for m in found}) > 1:
+        return Match(level=level, ambiguous=True)
+    return Match(original=found[0], level=level)

@@ -1,0 +1,174 @@
+"""Deciding a request: an authorization (0100) or a single message (0200)."""
+
+from __future__ import annotations
+
+from switch.contracts.message import Answer, Balance, Kind, Operation
+from switch.contracts.reason import Reason
+from switch.issuer.account import EntryKind, Movement, Side
+from switch.issuer.case import Case, Decision, Seen, Step, approval_code, balances
+from switch.issuer.change import set_held
+from switch.issuer.hold import Hold, HoldState
+from switch.issuer.matching import find_original, tombstone_fits
+from switch.issuer.program import DEFAULT_PIPELINE
+from switch.issuer.rules import RULES, spending_amount
+from switch.issuer.usage import Usage
+
+__all__ = ["decide_request"]
+
+#: Without a card there is no program; the first rule then says so and ends the pipeline.
+_NO_PROGRAM = DEFAULT_PIPELINE[:1]
+
+
+def decide_request(case: Case) -> Decision:
+    """Runs the program's pipeline; the first decline ends it. An approval books what it approves.
+
+    Declines with ``REVERSED_EARLIER`` when the reversal of this very message came first.
+    """
+    for tombstone in case.view.tombstones:
+        if tombstone_fits(tombstone, case.request):
+            step = Step("reversal_first", Reason.REVERSED_EARLIER, {"reversal_stan": tombstone.stan})
+            return Decision(answer=Answer(reason=Reason.REVERSED_EARLIER), trace=(step,), tombstone_met=tombstone)
+
+    program = case.view.program
+    trace: list[Step] = []
+    approved_minor: int | None = None
+    for name in _NO_PROGRAM if program is None else program.pipeline:
+        verdict = RULES[name](case)
+        trace.append(Step(name, verdict.decline or "pass", verdict.seen))
+        if verdict.decline is not None:
+            return Decision(answer=_declined(case, verdict.decline, trace), trace=tuple(trace))
+        approved_minor = verdict.approved_minor
+    return _approve(case, tuple(trace), approved_minor)
+
+
+def _declined(case: Case, reason: Reason, trace: list[Step]) -> Answer:
+    account = case.view.account
+    return Answer(
+        reason=reason,
+        cvv2_result=_cvv2_result(trace),
+        # A terminal that knows how much is left can offer to split the purchase.
+        balances=balances(account) if reason is Reason.INSUFFICIENT_FUNDS and account is not None else (),
+    )
+
+
+def _cvv2_result(trace: list[Step] | tuple[Step, ...]) -> str:
+    """The letter for additional response data (DE44): M match, N no match, empty when no CVV2 was checked."""
+    for step in trace:
+        if step.rule == "security_code":
+            return {"match": "M", "no_match": "N"}.get(str(step.seen["cvv2"]), "")
+    return ""
+
+
+def _approve(case: Case, trace: tuple[Step, ...], approved_minor: int | None) -> Decision:
+    """What an approval does: see each branch."""
+    request = case.request
+    account, card = case.view.account, case.view.card
+    assert account is not None and card is not None
+    code = approval_code(case.key)
+    cvv2 = _cvv2_result(trace)
+    match request.operation:
+        case Operation.BALANCE_INQUIRY:
+            answer = Answer(
+                reason=Reason.APPROVED, approval_code=code, balances=balances(account), cvv2_result=cvv2
+            )
+            return Decision(answer=answer, trace=trace)
+        case Operation.ACCOUNT_VERIFICATION:
+            # "account verified (zero amount): 00 or 85" by the dialect's map.
+            answer = Answer(reason=Reason.ACCOUNT_VERIFIED, approval_code=code, cvv2_result=cvv2)
+            return Decision(answer=answer, trace=trace)
+        case Operation.REFUND if request.kind is Kind.AUTHORIZATION:
+            # A refund authorization is approved now and credited when its clearing arrives.
+            answer = Answer(reason=Reason.APPROVED, approval_code=code, cvv2_result=cvv2)
+            return Decision(answer=answer, trace=trace)
+        case Operation.REFUND:
+            value = spending_amount(case)
+            assert value is not None, "the currency rule passed"
+            movement = Movement(EntryKind.REFUND, Side.NETWORK, Side.AVAILABLE, value, account.seq + 1)
+            return Decision(
+                answer=Answer(reason=Reason.APPROVED, approval_code=code, cvv2_result=cvv2),
+                trace=trace,
+                movements=(movement,),
+                hold=_new_purchase(case, HoldState.POSTED, value, credit=True),
+                moved_minor=value,
+            )
+        case _:
+            assert approved_minor is not None, "funds came last and passed"
+            if request.incremental:
+                return _increase(case, trace, approved_minor, code)
+            return _spend(case, trace, approved_minor, code, cvv2)
+
+
+def _spend(case: Case, trace: tuple[Step, ...], approved_minor: int, code: str, cvv2: str) -> Decision:
+    """An authorization sets the approved amount aside; a single message posts it at once."""
+    account = case.view.account
+    assert account is not None
+    holds = case.request.kind is Kind.AUTHORIZATION
+    hold_id = account.seq + 1
+    movement = (
+        Movement(EntryKind.HOLD, Side.AVAILABLE, Side.HELD, approved_minor, hold_id)
+        if holds
+        else Movement(EntryKind.POSTING, Side.AVAILABLE, Side.NETWORK, approved_minor, hold_id)
+    )
+    partial = approved_minor < (spending_amount(case) or 0)
+    asked = Balance(amount_type="57", currency=case.request.currency, amount_minor=case.request.amount_minor)
+    answer = Answer(
+        reason=Reason.APPROVED_PARTIALLY if partial else Reason.APPROVED,
+        approval_code=code,
+        approved_minor=approved_minor if partial else None,
+        # A partial approval tells the original amount in DE54 beside what it approved in DE4.
+        balances=(asked,) if partial else (),
+        cvv2_result=cvv2,
+    )
+    return Decision(
+        answer=answer,
+        trace=trace,
+        movements=(movement,),
+        hold=_new_purchase(case, HoldState.OPEN if holds else HoldState.POSTED, approved_minor),
+        usage=_spent(case, approved_minor, 1),
+        moved_minor=approved_minor,
+    )
+
+
+def _increase(case: Case, trace: tuple[Step, ...], amount_minor: int, code: str) -> Decision:
+    """Raises the hold of an earlier authorization. Without an open one it declines with ``ORIGINAL_NOT_FOUND``."""
+    found = find_original(case.request, case.view.candidates, case.now)
+    original = found.original
+    hold = case.view.holds.get(original.hold_id) if original is not None and original.hold_id is not None else None
+    seen: Seen = {"level": found.level, "hold": None if hold is None else hold.hold_id}
+    if hold is None or hold.state is not HoldState.OPEN or case.request.kind is not Kind.AUTHORIZATION:
+        step = Step("increment", Reason.ORIGINAL_NOT_FOUND, {**seen, "ambiguous": found.ambiguous})
+        return Decision(answer=Answer(reason=Reason.ORIGINAL_NOT_FOUND), trace=(*trace, step))
+    change = set_held(hold, hold.held_minor + amount_minor, HoldState.OPEN)
+    return Decision(
+        answer=Answer(reason=Reason.APPROVED, approval_code=code),
+        trace=(*trace, Step("increment", "pass", seen)),
+        movements=change.movements,
+        hold=change.hold,
+        usage=_spent(case, amount_minor, 0),
+        moved_minor=amount_minor,
+    )
+
+
+def _new_purchase(case: Case, state: HoldState, amount_minor: int, *, credit: bool = False) -> Hold:
+    account, card = case.view.account, case.view.card
+    assert account is not None and card is not None
+    is_open = state is HoldState.OPEN
+    return Hold(
+        account_id=account.account_id,
+        hold_id=account.seq + 1,
+        card_id=card.card_id,
+        state=state,
+        authorized_minor=amount_minor,
+        held_minor=amount_minor if is_open else 0,
+        posted_minor=0 if is_open else amount_minor,
+        credit=credit,
+        mcc=case.request.mcc,
+        opened_at=case.now,
+    )
+
+
+def _spent(case: Case, amount_minor: int, count: int) -> Usage:
+    card = case.view.card
+    assert card is not None
+    usage = case.view.usage or Usage(card.card_id, case.today)
+    return usage.spent(amount_minor, count, case.today)

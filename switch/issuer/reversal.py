@@ -1,0 +1,103 @@
+"""Undoing a message, in part or in full (0400 and 0420).
+
+A reversal can't be declined. It changes what is still there to undo and nothing else: a second reversal, a reversal of a
+decline or of more than there is changes nothing. One that comes before its original leaves a tombstone, and the
+original is declined when it arrives. What can't be told for sure is left to a person.
+"""
+
+from __future__ import annotations
+
+from switch.contracts.message import Answer, Kind, Request
+from switch.contracts.reason import Reason
+from switch.issuer.case import Case, Decision, Seen, Step
+from switch.issuer.change import Change, set_held, set_posted
+from switch.issuer.hold import Hold, HoldState
+from switch.issuer.matching import find_original, names_original
+from switch.issuer.stored import MessageState, StoredMessage
+from switch.issuer.usage import Usage
+
+__all__ = ["decide_reversal", "take_back"]
+
+_ACCEPTED = Answer(reason=Reason.REVERSAL_ACCEPTED)
+
+
+def decide_reversal(case: Case) -> Decision:
+    """Finds the original and takes it back down to the replacement amount (DE95), or to nothing."""
+    request, view = case.request, case.view
+    found = find_original(request, view.candidates, case.now)
+    original = found.original
+    seen: Seen = {
+        "level": found.level,
+        "amount": request.amount_minor,
+        "replacement": request.replacement_amount_minor,
+        "original_stan": None if original is None else original.stan,
+    }
+    if view.account is None:
+        return _unchanged("card_known", "unknown_card", seen, concern="unknown_card")
+    if found.ambiguous:
+        return _unchanged("original", "ambiguous", seen, concern="ambiguous_original")
+    if original is None:
+        # A tombstone must be able to meet its original; without any reference it could only ever guess.
+        if names_original(request):
+            return Decision(
+                answer=_ACCEPTED,
+                trace=(Step("original", "not_here_yet", seen),),
+                remember_as=MessageState.TOMBSTONE,
+            )
+        return _unchanged("original", "not_found", seen, concern="reversal_without_reference")
+    hold = None if original.hold_id is None else view.holds.get(original.hold_id)
+    if hold is None:
+        return _unchanged("original", "moved_nothing", seen)
+    seen |= {"hold": hold.hold_id, "hold_state": hold.state, "held": hold.held_minor, "posted": hold.posted_minor}
+    if hold.state not in (HoldState.OPEN, HoldState.POSTED):
+        return _unchanged("hold", "nothing_left", seen)
+    if hold.state is HoldState.POSTED and original.kind in (Kind.AUTHORIZATION, Kind.AUTHORIZATION_ADVICE):
+        # The authorization has been cleared: the money has moved, so a refund would have to bring it back.
+        return _unchanged("hold", "already_posted", seen, concern="reversal_after_posting")
+
+    final, refused = _final_amount(request, original, hold)
+    if refused:
+        return _unchanged("amount", refused, seen, concern=refused)
+    change, usage = take_back(case, hold, final, HoldState.REVERSED)
+    return Decision(
+        answer=_ACCEPTED,
+        trace=(Step("amount", "taken_back", {**seen, "final": final}),),
+        movements=change.movements,
+        hold=change.hold,
+        usage=usage,
+    )
+
+
+def take_back(case: Case, hold: Hold, final_minor: int, end: HoldState) -> tuple[Change, Usage | None]:
+    """Lowers a purchase to ``final_minor``, and gives the difference back to the limits that still run."""
+    posted = hold.state is HoldState.POSTED
+    current = hold.posted_minor if posted else hold.held_minor
+    change = (set_posted if posted else set_held)(hold, final_minor, end)
+    card = case.view.card
+    if card is None or hold.credit:
+        return change, None
+    program = case.view.program
+    spent_on = (hold.opened_at if program is None else hold.opened_at.astimezone(program.zone)).date()
+    usage = case.view.usage or Usage(card.card_id, case.today)
+    return change, usage.given_back(current - final_minor, 0 if final_minor else 1, spent_on, case.today)
+
+
+def _final_amount(request: Request, original: StoredMessage, hold: Hold) -> tuple[int, str]:
+    """What should be left of the purchase, and why not, when that can't be told or there is nothing to take back.
+
+    DE95 is the final amount. Without it the reversal is full, and DE4 repeats what was asked, approved or is still held.
+    """
+    current = hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor
+    if request.replacement_amount_minor:
+        final = request.replacement_amount_minor
+        return (final, "") if final < current else (current, "over_reversal")
+    asked = request.amount_minor
+    if original.incremental and current > original.moved_minor and asked in (0, original.amount_minor):
+        return current - original.moved_minor, ""
+    if asked in (0, original.amount_minor, original.moved_minor, current):
+        return 0, ""
+    return (current, "over_reversal") if asked > current else (current, "partial_reversal_without_replacement")
+
+
+def _unchanged(rule: str, verdict: str, seen: Seen, *, concern: str = "") -> Decision:
+    return Decision(answer=_ACCEPTED, trace=(Step(rule, verdict, seen),), concern=concern)

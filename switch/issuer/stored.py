@@ -1,0 +1,94 @@
+"""What is remembered of every message: its key, what it asked, what it was answered, and which purchase it moved.
+
+The record serves three ends: a repeat gets the stored answer, a reversal or advice finds its original, and a person
+can read why. The idempotency key is made of what the network promises to be unique for one message and its repeats:
+network, MTI class, DE2, DE7, DE11, DE32, DE37. DE2 enters as its keyed look-up value, so the key can't be turned back into a
+card number by trying them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+import msgspec
+
+from switch.contracts.message import Answer, Kind, Operation, Request
+
+__all__ = ["MessageState", "StoredMessage", "fingerprint", "idempotency_key"]
+
+_KEY_BYTES = 16
+
+
+def idempotency_key(request: Request, pan_lookup: bytes) -> bytes:
+    """16 bytes that are equal for a message and its repeats, and for nothing else."""
+    parts = (
+        request.network,
+        request.kind,
+        request.transmitted,
+        request.stan,
+        request.acquirer_id,
+        request.retrieval_reference,
+    )
+    # 0x1f separates the elements: none of them can hold a control character past the codec.
+    return hashlib.blake2b("\x1f".join(parts).encode(), key=pan_lookup, digest_size=_KEY_BYTES).digest()
+
+
+def fingerprint(request: Request) -> bytes:
+    """16 bytes over what the message asks for. The same key with another fingerprint is answered 94."""
+    original = request.original
+    parts = (
+        request.operation,
+        str(request.amount_minor),
+        request.currency,
+        request.mcc,
+        request.terminal_id,
+        request.merchant_id,
+        request.expiry,
+        "i" if request.incremental else "",
+        request.stand_in or "",
+        "" if original is None else f"{original.mti}{original.stan}{original.transmitted}",
+        "" if request.replacement_amount_minor is None else str(request.replacement_amount_minor),
+    )
+    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=_KEY_BYTES).digest()
+
+
+class MessageState(StrEnum):
+    """What later messages must know about this one."""
+
+    ANSWERED = "answered"
+    TOMBSTONE = "tombstone"  # a reversal that came before its original
+    TOMBSTONE_MET = "tombstone_met"  # ... and the original has come since, and was declined
+    WITHDRAWN = "withdrawn"  # the approval came after the deadline and was taken back
+
+
+class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One decided message. Key elements that it lacked are empty texts."""
+
+    account_id: int  # 0 where no card was found
+    key: bytes
+    fingerprint: bytes
+    network: str
+    kind: Kind
+    operation: Operation
+    card_id: int  # 0 where no card was found
+    stan: str
+    transmitted: str
+    acquirer_id: str
+    retrieval_reference: str
+    network_reference: str
+    terminal_id: str
+    amount_minor: int
+    answer: Answer
+    incremental: bool = False  # it raised a hold instead of placing one
+    state: MessageState = MessageState.ANSWERED
+    moved_minor: int = 0  # what this message itself put on hold or posted
+    hold_id: int | None = None  # the purchase it moved
+    repeats_answered: int = 0
+    original_stan: str = ""  # reversals: what they said of their original
+    original_transmitted: str = ""
+
+    @property
+    def approved(self) -> bool:
+        """Whether it was answered as an approval that still stands."""
+        return self.answer.reason.approves and self.state is not MessageState.WITHDRAWN

@@ -1,0 +1,47 @@
+"""Taking back an approval that nobody heard: the deadline had passed, 91 was sent, and then the approval became durable.
+
+The network counts the request as not approved, so the money must not stay set aside. The stored answer becomes 91 as well,
+so that a repeat hears what the network heard first. If, however, a repeat has been answered with the approval in the meantime,
+the network has heard it: then nothing is taken back. Both are decided under the account's lock, so they can't cross.
+"""
+
+from __future__ import annotations
+
+from switch.contracts.message import Answer
+from switch.contracts.reason import Reason
+from switch.issuer.case import Case, Decision, Step
+from switch.issuer.hold import HoldState
+from switch.issuer.reversal import take_back
+from switch.issuer.stored import MessageState
+
+__all__ = ["decide_withdrawal"]
+
+_MISSED = Answer(reason=Reason.DEADLINE_MISSED)
+
+
+def decide_withdrawal(case: Case) -> Decision:
+    """``case.view.stored`` is the late approval, or None when it never became durable (then there is nothing to do)."""
+    stored = case.view.stored
+    if stored is None or not stored.approved:
+        return Decision(
+            answer=_MISSED, trace=(Step("withdrawal", "nothing_stored", {}),), remember_as=None
+        )
+    if stored.repeats_answered:
+        step = Step("withdrawal", "heard_by_a_repeat", {"repeats_answered": stored.repeats_answered})
+        return Decision(answer=stored.answer, trace=(step,), remember_as=None)
+    hold = None if stored.hold_id is None else case.view.holds.get(stored.hold_id)
+    if hold is None or hold.state not in (HoldState.OPEN, HoldState.POSTED):
+        step = Step("withdrawal", "withdrawn", {"hold": stored.hold_id, "taken_back": 0})
+        return Decision(answer=_MISSED, trace=(step,), remember_as=MessageState.WITHDRAWN)
+    current = hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor
+    taken = min(stored.moved_minor, current)
+    change, usage = take_back(case, hold, current - taken, HoldState.WITHDRAWN)
+    step = Step("withdrawal", "withdrawn", {"hold": hold.hold_id, "taken_back": taken})
+    return Decision(
+        answer=_MISSED,
+        trace=(step,),
+        movements=change.movements,
+        hold=change.hold,
+        usage=usage,
+        remember_as=MessageState.WITHDRAWN,
+    )

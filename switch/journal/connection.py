@@ -1,0 +1,84 @@
+"""One connection to PostgreSQL, on the asyncio side, and the one place where its errors become the house's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+import msgspec
+
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, JournalRefused
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+__all__ = ["Connection", "DatabaseSettings", "connect", "translated"]
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[database]`` in the settings."""
+
+    dsn: str  # the daemon's role; no password in it
+    issuing_dsn: str = ""  # for ``switch card`` and ``switch account load``; defaults to dsn
+    owner_dsn: str = ""  # for ``switch migrate``
+    password_file: Path | None = None
+    connections: int = 1  # batches that may be under way at once
+    connect_timeout_seconds: float = 2.0
+    unit_timeout_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.connections < 1:
+            raise ValueError("connections is at least 1")
+        if "password" in self.dsn.lower() or "password" in self.issuing_dsn.lower():
+            raise ValueError("a password goes into password_file, not into a dsn")
+
+
+#: SQLSTATEs that mean "not now": shutting down, starting up, standby, too many clients, connection trouble.
+_AWAY = frozenset({"57P01", "57P02", "57P03", "25006", "53300", "08000", "08001", "08003", "08004", "08006", "08007"})
+
+
+@contextmanager
+def translated(*, committing: bool = False) -> Iterator[None]:
+    """Maps what asyncpg and the sockets raise.
+
+    Raises:
+        CommitUnknown: the connection broke and ``committing``: nobody knows whether the commit took place.
+        DatabaseUnavailable: PostgreSQL is away, and nothing was committed.
+        JournalRefused: PostgreSQL refused the statement; nothing was committed. The message names the SQLSTATE and its
+            text but no parameter.
+    """
+    away = CommitUnknown if committing else DatabaseUnavailable
+    try:
+        yield
+    except asyncpg.PostgresError as exc:
+        if exc.sqlstate in _AWAY or isinstance(exc, asyncpg.PostgresConnectionError):
+            raise away(f"{type(exc).__name__} ({exc.sqlstate})") from exc
+        raise JournalRefused(f"{exc.sqlstate}: {exc.args[0] if exc.args else type(exc).__name__}") from exc
+    except (OSError, asyncpg.InterfaceError, asyncio.TimeoutError, EOFError) as exc:
+        raise away(f"{type(exc).__name__}: {exc}") from exc
+
+
+async def connect(settings: DatabaseSettings, dsn: str = "", *, application: str = "switch") -> Connection:
+    """A new connection with the schema set. Raises DatabaseUnavailable."""
+    password = None
+    if settings.password_file is not None:
+        password = settings.password_file.read_text().strip()
+    with translated():
+        return await asyncpg.connect(
+            dsn or settings.dsn,
+            password=password,
+            timeout=settings.connect_timeout_seconds,
+            server_settings={
+                "application_name": application,
+                "search_path": "switch",
+                "timezone": "UTC",
+                # JIT costs milliseconds of planning and gains nothing on statements of this size.
+                "jit": "off",
+            },
+        )

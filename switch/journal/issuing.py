@@ -1,0 +1,101 @@
+"""What the issuer's staff does to the books: opening accounts with cards, changing cards, loading money."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+import msgspec
+
+from switch.issuer.account import EntryKind, Movement, Side, book
+from switch.journal.chain import ChainedEntry, entry_hash, microseconds
+from switch.journal.connection import Connection, translated
+from switch.journal.rows import account_of, entry_row
+
+__all__ = ["NewCard", "change_card", "load_account", "next_card_id", "open_account"]
+
+
+class NewCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A card to issue, with an account of its own."""
+
+    card_id: int
+    pan_lookup: bytes
+    pan_sealed: bytes
+    pan_masked: str
+    program: str
+    currency: str
+    floor_minor: int
+    expiry: str
+    service_code: str
+    status: str
+    locked: bool
+
+
+async def next_card_id(connection: Connection) -> int:
+    """An id for a card to issue: it is part of what seals the card number, so it comes first."""
+    with translated():
+        card_id: int = await connection.fetchval("SELECT next_card_id()")
+    return card_id
+
+
+async def open_account(connection: Connection, card: NewCard) -> int:
+    """Opens an account in ``card.currency`` and issues its card; returns the account's id.
+
+    Raises JournalRefused when the card number is issued already.
+    """
+    with translated():
+        account_id: int = await connection.fetchval(
+            "SELECT open_account($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            card.currency,
+            card.floor_minor,
+            card.card_id,
+            card.pan_lookup,
+            card.pan_sealed,
+            card.pan_masked,
+            card.program,
+            card.expiry,
+            card.service_code,
+            card.status,
+            card.locked,
+        )
+    return account_id
+
+
+async def change_card(connection: Connection, card_id: int, *, status: str | None, locked: bool | None) -> bool:
+    """Sets status, lock or both; False when there is no such card."""
+    with translated():
+        changed: bool = await connection.fetchval("SELECT change_card($1, $2, $3)", card_id, status, locked)
+    return changed
+
+
+async def load_account(
+    connection: Connection, pan_lookup: bytes, amount_minor: int, reference: str, now: datetime
+) -> bool:
+    """Credits money that came in outside the networks. The same reference loads the same account once.
+
+    Returns False when the reference was booked before. Raises JournalRefused, and InvariantBroken for an amount that is not
+    above zero.
+    """
+    key = hashlib.blake2b(f"load\x1f{reference}".encode(), key=pan_lookup, digest_size=16).digest()
+    with translated():
+        async with connection.transaction():
+            row = await connection.fetchrow("SELECT * FROM load_unit($1, $2)", [pan_lookup], [key])
+            assert row is not None, "load_unit gives one row for each look-up value"
+            if row["account_id"] is None:
+                raise LookupError("there is no such card")
+            account = account_of(row)
+            booked = await connection.fetchval(
+                "SELECT true FROM journal_entry WHERE account_id = $1 AND cause = 'load' AND cause_key = $2",
+                account.account_id,
+                key,
+            )
+            if booked:
+                return False
+            entry = book(account, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, amount_minor))
+            now_us = microseconds(now)
+            digest = entry_hash(entry, "load", key, now_us, now_us, account.head_hash)
+            chained = ChainedEntry(entry, "load", key, now, now, account.head_hash, digest)
+            await connection.fetchval(
+                "SELECT record_unit($1, '{}', '{}', '{}', '{}', '{}', '{}', '{}')", [entry_row(chained)]
+            )
+    return True

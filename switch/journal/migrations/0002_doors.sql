@@ -1,0 +1,145 @@
+-- The two doors of the unit of work: load_unit locks and reads, record_unit writes and checks. The daemon's role may call
+-- them and may write nothing by itself.
+
+-- Which columns the decision needs, for every message of the batch, in the batch's order. The accounts are locked in id
+-- order first, in a statement of its own: the second statement then sees what the transactions before left.
+CREATE FUNCTION load_unit(lookups bytea[], keys bytea[])
+RETURNS TABLE (
+    item bigint, card_id bigint, program text, expiry text, service_code text, status text, locked boolean,
+    account_id bigint, currency text, posted bigint, held bigint, floor bigint, seq bigint, head_hash bytea,
+    tombstones integer,
+    day date, day_minor bigint, day_count bigint, month_minor bigint, month_count bigint,
+    lifetime_minor bigint, lifetime_count bigint,
+    stored message_key
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = switch, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM 1 FROM account a
+     WHERE a.account_id IN (SELECT c.account_id FROM card c WHERE c.pan_lookup = ANY (lookups))
+     ORDER BY a.account_id
+       FOR NO KEY UPDATE;
+    RETURN QUERY
+    SELECT i.item, c.card_id, c.program, c.expiry, c.service_code, c.status, c.locked,
+           a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.tombstones,
+           u.day, u.day_minor, u.day_count, u.month_minor, u.month_count, u.lifetime_minor, u.lifetime_count,
+           m
+      FROM unnest(lookups, keys) WITH ORDINALITY AS i (pan_lookup, key, item)
+      LEFT JOIN card c ON c.pan_lookup = i.pan_lookup
+      LEFT JOIN account a ON a.account_id = c.account_id
+      LEFT JOIN limit_usage u ON u.account_id = c.account_id AND u.card_id = c.card_id
+      LEFT JOIN message_key m ON m.account_id = coalesce(c.account_id, 0) AND m.key = i.key
+     ORDER BY i.item;
+END $$;
+
+CREATE TYPE message_ref AS (account_id bigint, key bytea);
+CREATE TYPE message_amendment AS (
+    account_id bigint, key bytea, state text, reason text, response_code text, answer json
+);
+CREATE TYPE concern AS (account_id bigint, key bytea, kind text, trace json, raised_at timestamptz);
+CREATE TYPE tombstone_change AS (account_id bigint, difference integer);
+
+-- Writes what a batch changed. Refuses it as a whole (SQLSTATE SW001) when an entry does not continue its account's chain, when a
+-- balance is not the sum of its entries, or when a purchase takes a step that the table does not allow.
+CREATE FUNCTION record_unit(
+    entries journal_entry[], usages limit_usage[], holds hold[], messages message_key[],
+    repeats message_ref[], amendments message_amendment[], concerns concern[], tombstone_changes tombstone_change[]
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = switch, pg_temp
+AS $$
+DECLARE
+    expected bigint;
+    done     bigint;
+BEGIN
+    IF cardinality(entries) > 0 THEN
+        INSERT INTO journal_entry SELECT * FROM unnest(entries);
+
+        WITH moved AS (
+            SELECT e.account_id, count(*) AS entries, min(e.seq) AS first_seq, max(e.seq) AS last_seq,
+                   sum(e.posted_delta) AS posted_delta, sum(e.held_delta) AS held_delta,
+                   (array_agg(e.prev_hash ORDER BY e.seq))[1] AS first_prev_hash,
+                   (array_agg(e.hash ORDER BY e.seq DESC))[1] AS last_hash,
+                   (array_agg(e.posted_after ORDER BY e.seq DESC))[1] AS posted_after,
+                   (array_agg(e.held_after ORDER BY e.seq DESC))[1] AS held_after,
+                   min(e.currency) AS currency, max(e.currency) AS other_currency
+              FROM unnest(entries) e
+             GROUP BY e.account_id
+        ), changed AS (
+            UPDATE account a
+               SET posted = m.posted_after, held = m.held_after, seq = m.last_seq, head_hash = m.last_hash
+              FROM moved m
+             WHERE a.account_id = m.account_id
+               AND m.first_seq = a.seq + 1 AND m.last_seq = a.seq + m.entries
+               AND m.first_prev_hash = a.head_hash
+               AND m.posted_after = a.posted + m.posted_delta
+               AND m.held_after = a.held + m.held_delta
+               AND m.currency = a.currency AND m.other_currency = a.currency
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM changed) INTO expected, done;
+        IF done <> expected THEN
+            RAISE EXCEPTION 'entries do not continue the journal of % account(s)', expected - done
+                USING ERRCODE = 'SW001';
+        END IF;
+    END IF;
+
+    IF cardinality(holds) > 0 THEN
+        SELECT count(*) INTO done
+          FROM unnest(holds) n
+          LEFT JOIN hold o ON o.account_id = n.account_id AND o.hold_id = n.hold_id
+          JOIN hold_transition t ON t.before = coalesce(o.state, '') AND t.after = n.state;
+        IF done <> cardinality(holds) THEN
+            RAISE EXCEPTION 'a purchase would take a step that is not allowed' USING ERRCODE = 'SW001';
+        END IF;
+        INSERT INTO hold AS h SELECT * FROM unnest(holds)
+        ON CONFLICT (account_id, hold_id) DO UPDATE
+           SET state = excluded.state, authorized = excluded.authorized, held = excluded.held, posted = excluded.posted;
+    END IF;
+
+    IF cardinality(usages) > 0 THEN
+        INSERT INTO limit_usage AS u SELECT * FROM unnest(usages)
+        ON CONFLICT (account_id, card_id) DO UPDATE
+           SET day = excluded.day, day_minor = excluded.day_minor, day_count = excluded.day_count,
+               month_minor = excluded.month_minor, month_count = excluded.month_count,
+               lifetime_minor = excluded.lifetime_minor, lifetime_count = excluded.lifetime_count;
+    END IF;
+
+    IF cardinality(messages) > 0 THEN
+        -- Messages of unknown cards have no account to lock: two daemons may store the same one at once.
+        WITH added AS (
+            INSERT INTO message_key SELECT * FROM unnest(messages)
+            ON CONFLICT (account_id, key) DO NOTHING
+            RETURNING account_id
+        )
+        SELECT (SELECT count(*) FROM unnest(messages) m WHERE m.account_id <> 0),
+               (SELECT count(*) FROM added WHERE account_id <> 0) INTO expected, done;
+        IF done <> expected THEN
+            RAISE EXCEPTION 'a message was stored already' USING ERRCODE = 'SW001';
+        END IF;
+    END IF;
+
+    -- Answering a repeat writes too: the answer then waits for a commit of its own, so a row that a failed-over primary
+    -- had not yet replicated is never the ground for an approval.
+    IF cardinality(repeats) > 0 THEN
+        UPDATE message_key m SET repeats_answered = m.repeats_answered + r.times
+          FROM (SELECT x.account_id, x.key, count(*)::integer AS times FROM unnest(repeats) x GROUP BY 1, 2) r
+         WHERE m.account_id = r.account_id AND m.key = r.key;
+    END IF;
+
+    IF cardinality(amendments) > 0 THEN
+        UPDATE message_key m
+           SET state = n.state, reason = n.reason, response_code = n.response_code, answer = n.answer
+          FROM unnest(amendments) n
+         WHERE m.account_id = n.account_id AND m.key = n.key;
+    END IF;
+
+    IF cardinality(concerns) > 0 THEN
+        INSERT INTO exception_item (account_id, key, kind, trace, raised_at) SELECT * FROM unnest(concerns);
+    END IF;
+
+    IF cardinality(tombstone_changes) > 0 THEN
+        UPDATE account a SET tombstones = a.tombstones + n.difference
+          FROM unnest(tombstone_changes) n WHERE a.account_id = n.account_id;
+    END IF;
+END $$;

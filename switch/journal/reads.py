@@ -1,0 +1,203 @@
+"""What people and programs may ask of the books. Nothing here writes or locks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from switch.journal.chain import GENESIS, ChainedEntry, entry_hash, microseconds
+from switch.journal.connection import Connection, translated
+from switch.journal.rows import chained_entry_of
+
+__all__ = [
+    "AccountShown",
+    "CardShown",
+    "Fault",
+    "account_of_card",
+    "accounts",
+    "cards",
+    "entries",
+    "explain",
+    "programs_in_use",
+    "verify",
+]
+
+
+class AccountShown(msgspec.Struct, frozen=True):
+    """A balance in minor units. ``available`` may be below zero after an advice."""
+
+    account: int
+    currency: str
+    posted: int
+    held: int
+    available: int
+    seq: int
+
+
+class CardShown(msgspec.Struct, frozen=True):
+    """A card as a person may see it."""
+
+    card: int
+    account: int
+    number: str  # masked
+    program: str
+    expiry: str
+    status: str
+    locked: bool
+    issued_at: datetime
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Something that the journal or the balances contradict. ``seq`` 0 means the account's row itself."""
+
+    account: int
+    seq: int
+    what: str
+
+
+async def accounts(connection: Connection, account_ids: list[int] | None = None) -> list[AccountShown]:
+    """Balances of the named accounts, or of all."""
+    with translated():
+        rows = await connection.fetch(
+            "SELECT account_id, currency, posted, held, posted - held AS available, seq FROM account"
+            " WHERE $1::bigint[] IS NULL OR account_id = ANY ($1) ORDER BY account_id",
+            account_ids,
+        )
+    return [AccountShown(*row.values()) for row in rows]
+
+
+async def account_of_card(connection: Connection, pan_lookup: bytes) -> tuple[int, int] | None:
+    """(account id, card id) of a card number, by its look-up value."""
+    with translated():
+        row = await connection.fetchrow("SELECT account_id, card_id FROM card WHERE pan_lookup = $1", pan_lookup)
+    return None if row is None else (row["account_id"], row["card_id"])
+
+
+async def cards(connection: Connection, card_id: int | None = None) -> list[CardShown]:
+    """All cards, or the one."""
+    with translated():
+        rows = await connection.fetch(
+            "SELECT card_id, account_id, pan_masked, program, expiry, status, locked, issued_at FROM card"
+            " WHERE $1::bigint IS NULL OR card_id = $1 ORDER BY card_id",
+            card_id,
+        )
+    return [CardShown(*row.values()) for row in rows]
+
+
+async def programs_in_use(connection: Connection) -> set[str]:
+    """Names of the programs that cards refer to."""
+    with translated():
+        return {row["program"] for row in await connection.fetch("SELECT DISTINCT program FROM card")}
+
+
+async def entries(connection: Connection, account_id: int, *, page_rows: int = 1000) -> AsyncIterator[ChainedEntry]:
+    """The account's journal from its first entry on, in pages, so that memory stays flat."""
+    after = 0
+    while True:
+        with translated():
+            rows = await connection.fetch(
+                "SELECT * FROM journal_entry WHERE account_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                account_id,
+                after,
+                page_rows,
+            )
+        for row in rows:
+            yield chained_entry_of(row)
+        if len(rows) < page_rows:
+            return
+        after = rows[-1]["seq"]
+
+
+async def explain(connection: Connection, *, account_id: int | None, key: bytes | None) -> list[dict[str, Any]]:
+    """The decided messages of an account (newest first) or the one with the key, each with its trace."""
+    with translated():
+        rows = await connection.fetch(
+            "SELECT m.*, c.pan_masked FROM message_key m LEFT JOIN card c USING (card_id)"
+            " WHERE ($1::bigint IS NULL OR m.account_id = $1) AND ($2::bytea IS NULL OR m.key = $2)"
+            " ORDER BY m.decided_at DESC, m.key LIMIT 1000",
+            account_id,
+            key,
+        )
+    return [_explained(row) for row in rows]
+
+
+def _explained(row: Any) -> dict[str, Any]:  # a Record; its columns are named here
+    return {
+        "key": row["key"].hex(),
+        "account": row["account_id"] or None,
+        "card": row["pan_masked"],
+        "network": row["network"],
+        "mti": row["mti"],
+        "operation": row["operation"],
+        "stan": row["stan"],
+        "transmitted": row["transmitted"],
+        "retrieval_reference": row["retrieval_reference"],
+        "terminal": row["terminal_id"],
+        "merchant": row["merchant_name"],
+        "mcc": row["mcc"],
+        "amount": row["amount"],
+        "currency": row["currency"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "response_code": row["response_code"],
+        "hold": row["hold_id"],
+        "repeats_answered": row["repeats_answered"],
+        "decided_at": row["decided_at"].isoformat(),
+        "trace": [
+            {"rule": rule, "verdict": verdict, "seen": seen} for rule, verdict, seen in msgspec.json.decode(row["trace"])
+        ],
+    }
+
+
+async def verify(connection: Connection, account_id: int, shown: AccountShown) -> list[Fault]:
+    """Recomputes one account's chain and balances from its journal, and compares the holds with it.
+
+    Reads in one snapshot only if the caller opened one (REPEATABLE READ); ``shown`` must come from the same.
+    """
+    faults: list[Fault] = []
+    head, posted, held, seq = GENESIS, 0, 0, 0
+    async for chained in entries(connection, account_id):
+        entry = chained.entry
+        seq += 1
+        if entry.seq != seq:
+            faults.append(Fault(account_id, entry.seq, f"expected entry {seq}: entries are missing"))
+            seq = entry.seq
+        posted, held = posted + entry.posted_delta, held + entry.held_delta
+        if (posted, held) != (entry.posted_after, entry.held_after):
+            faults.append(Fault(account_id, seq, "the balances are not the ones before plus the entry"))
+            posted, held = entry.posted_after, entry.held_after
+        if chained.prev_hash != head:
+            faults.append(Fault(account_id, seq, "does not continue the entry before it"))
+        expected = entry_hash(
+            entry,
+            chained.cause,
+            chained.cause_key,
+            microseconds(chained.transmitted_at),
+            microseconds(chained.booked_at),
+            chained.prev_hash,
+        )
+        if expected != chained.hash:
+            faults.append(Fault(account_id, seq, "its contents are not what was hashed"))
+        head = chained.hash
+    if (shown.posted, shown.held, shown.seq) != (posted, held, seq):
+        faults.append(
+            Fault(
+                account_id,
+                0,
+                f"the account says posted={shown.posted} held={shown.held} seq={shown.seq},"
+                f" the journal posted={posted} held={held} seq={seq}",
+            )
+        )
+    with translated():
+        stored_head = await connection.fetchval("SELECT head_hash FROM account WHERE account_id = $1", account_id)
+        open_holds = await connection.fetchval(
+            "SELECT coalesce(sum(held), 0)::bigint FROM hold WHERE account_id = $1", account_id
+        )
+    if stored_head != head:
+        faults.append(Fault(account_id, 0, "the head of the chain is not the newest entry"))
+    if open_holds != held:
+        faults.append(Fault(account_id, 0, f"open holds sum to {open_holds}, the journal holds {held}"))
+    return faults

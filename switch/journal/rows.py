@@ -1,0 +1,279 @@
+"""Rows of the tables and the values of the issuer: one function for each direction, columns in the tables' order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from switch.contracts.message import Answer, Kind, Operation, Request
+from switch.issuer.account import Account, Entry, EntryKind, Movement, Side
+from switch.issuer.books import Concern
+from switch.issuer.card import Card, CardStatus
+from switch.issuer.case import Decision, Step
+from switch.issuer.hold import Hold, HoldState
+from switch.issuer.stored import MessageState, StoredMessage
+from switch.issuer.usage import Usage
+from switch.journal.chain import ChainedEntry
+
+__all__ = [
+    "Row",
+    "account_of",
+    "amendment_row",
+    "card_of",
+    "chained_entry_of",
+    "concern_row",
+    "entry_row",
+    "hold_of",
+    "hold_row",
+    "message_row",
+    "stored_of",
+    "usage_of",
+    "usage_row",
+]
+
+
+class Row(Protocol):
+    """What asyncpg gives for a row or a composite value."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """The column's value, in Python's type for it."""
+        ...
+
+
+_KIND = {str(kind): kind for kind in Kind}
+_OPERATION = {str(operation): operation for operation in Operation}
+_MESSAGE_STATE = {str(state): state for state in MessageState}
+_HOLD_STATE = {str(state): state for state in HoldState}
+_CARD_STATUS = {str(status): status for status in CardStatus}
+
+_encode_json = msgspec.json.Encoder().encode
+_decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+def account_of(row: Row) -> Account:
+    """From the columns of ``account``."""
+    return Account(
+        row["account_id"],
+        row["currency"],
+        row["posted"],
+        row["held"],
+        row["floor"],
+        row["seq"],
+        row["head_hash"],
+    )
+
+
+def card_of(row: Row) -> Card:
+    """From the columns of ``card``."""
+    return Card(
+        row["card_id"],
+        row["account_id"],
+        row["program"],
+        row["expiry"],
+        row["service_code"],
+        _CARD_STATUS[row["status"]],
+        row["locked"],
+    )
+
+
+def usage_of(row: Row) -> Usage:
+    """From the columns of ``limit_usage``."""
+    return Usage(
+        row["card_id"],
+        row["day"],
+        row["day_minor"],
+        row["day_count"],
+        row["month_minor"],
+        row["month_count"],
+        row["lifetime_minor"],
+        row["lifetime_count"],
+    )
+
+
+def usage_row(account_id: int, usage: Usage) -> tuple[object, ...]:
+    """A row of ``limit_usage``."""
+    return (
+        account_id,
+        usage.card_id,
+        usage.day,
+        usage.day_minor,
+        usage.day_count,
+        usage.month_minor,
+        usage.month_count,
+        usage.lifetime_minor,
+        usage.lifetime_count,
+    )
+
+
+def hold_of(row: Row) -> Hold:
+    """From the columns of ``hold``."""
+    return Hold(
+        row["account_id"],
+        row["hold_id"],
+        row["card_id"],
+        _HOLD_STATE[row["state"]],
+        row["authorized"],
+        row["held"],
+        row["posted"],
+        row["credit"],
+        row["mcc"],
+        row["opened_at"],
+    )
+
+
+def hold_row(hold: Hold) -> tuple[object, ...]:
+    """A row of ``hold``."""
+    return (
+        hold.account_id,
+        hold.hold_id,
+        hold.card_id,
+        hold.state,
+        hold.authorized_minor,
+        hold.held_minor,
+        hold.posted_minor,
+        hold.credit,
+        hold.mcc,
+        hold.opened_at,
+    )
+
+
+def entry_row(chained: ChainedEntry) -> tuple[object, ...]:
+    """A row of ``journal_entry``."""
+    entry, movement = chained.entry, chained.entry.movement
+    return (
+        entry.account_id,
+        entry.seq,
+        movement.kind,
+        movement.debit,
+        movement.credit,
+        movement.amount_minor,
+        entry.currency,
+        entry.posted_delta,
+        entry.held_delta,
+        entry.posted_after,
+        entry.held_after,
+        movement.hold_id,
+        chained.cause,
+        chained.cause_key,
+        chained.transmitted_at,
+        chained.booked_at,
+        chained.prev_hash,
+        chained.hash,
+    )
+
+
+def chained_entry_of(row: Row) -> ChainedEntry:
+    """From the columns of ``journal_entry``. Raises ValueError for a kind or side that the code does not know."""
+    movement = Movement(
+        EntryKind(row["kind"]), Side(row["debit"]), Side(row["credit"]), row["amount"], row["hold_id"]
+    )
+    entry = Entry(
+        movement,
+        row["account_id"],
+        row["currency"],
+        row["seq"],
+        row["posted_delta"],
+        row["held_delta"],
+        row["posted_after"],
+        row["held_after"],
+    )
+    return ChainedEntry(
+        entry,
+        row["cause"],
+        row["cause_key"],
+        row["transmitted_at"],
+        row["booked_at"],
+        row["prev_hash"],
+        row["hash"],
+    )
+
+
+def message_row(
+    message: StoredMessage, decision: Decision, request: Request, decided_at: datetime
+) -> tuple[object, ...]:
+    """A row of ``message_key``. Nothing of it is card data: the card is named by its id."""
+    return (
+        message.account_id,
+        message.key,
+        message.fingerprint,
+        message.network,
+        message.kind,
+        request.mti,
+        message.operation,
+        message.card_id,
+        message.stan,
+        message.transmitted,
+        message.acquirer_id,
+        message.retrieval_reference,
+        message.network_reference,
+        message.terminal_id,
+        request.merchant_id,
+        request.merchant_name,
+        request.mcc,
+        message.amount_minor,
+        request.currency,
+        message.original_stan,
+        message.original_transmitted,
+        message.incremental,
+        message.state,
+        message.answer.reason,
+        message.answer.response_code,
+        message.moved_minor,
+        message.hold_id,
+        message.repeats_answered,
+        _encode_json(message.answer).decode(),
+        trace_json(decision.trace),
+        decided_at,
+    )
+
+
+def trace_json(trace: tuple[Step, ...]) -> str:
+    """The trace as JSON: ``[[rule, verdict, {value: ...}], ...]``."""
+    return _encode_json(trace).decode()
+
+
+def stored_of(row: Row) -> StoredMessage:
+    """From the columns of ``message_key``."""
+    return StoredMessage(
+        account_id=row["account_id"],
+        key=row["key"],
+        fingerprint=row["fingerprint"],
+        network=row["network"],
+        kind=_KIND[row["kind"]],
+        operation=_OPERATION[row["operation"]],
+        card_id=row["card_id"],
+        stan=row["stan"],
+        transmitted=row["transmitted"],
+        acquirer_id=row["acquirer_id"],
+        retrieval_reference=row["retrieval_reference"],
+        network_reference=row["network_reference"],
+        terminal_id=row["terminal_id"],
+        amount_minor=row["amount"],
+        answer=_decode_answer(row["answer"]),
+        incremental=row["incremental"],
+        state=_MESSAGE_STATE[row["state"]],
+        moved_minor=row["moved"],
+        hold_id=row["hold_id"],
+        repeats_answered=row["repeats_answered"],
+        original_stan=row["original_stan"],
+        original_transmitted=row["original_transmitted"],
+    )
+
+
+def amendment_row(message: StoredMessage) -> tuple[object, ...]:
+    """A value of the type ``message_amendment``."""
+    return (
+        message.account_id,
+        message.key,
+        message.state,
+        message.answer.reason,
+        message.answer.response_code,
+        _encode_json(message.answer).decode(),
+    )
+
+
+def concern_row(concern: Concern, raised_at: datetime) -> tuple[object, ...]:
+    """A value of the type ``concern``."""
+    return (concern.account_id, concern.key, concern.kind, trace_json(concern.decision.trace), raised_at)

@@ -1,0 +1,238 @@
+"""The unit of work: one transaction for a whole batch.
+
+::
+
+    BEGIN
+      load_unit      locks the accounts in id order, reads cards, balances, usages, earlier messages with the same keys
+      (history)      only when the batch has reversals, advices, increments, withdrawals or meets tombstones
+      decide         message after message, in memory, on what the ones before it left
+      record_unit    writes everything that changed, and checks it again
+    COMMIT           from here on every decision is durable, and may be answered
+
+Everything runs as one coroutine on the asyncio side, so that the bridge is crossed once a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable
+from switch.issuer.account import Account
+from switch.issuer.books import Booking, Books, Item
+from switch.issuer.case import Decision, SecurityCodePort
+from switch.issuer.program import Program
+from switch.journal.chain import ChainedEntry, entry_hash, microseconds
+from switch.journal.connection import Connection, DatabaseSettings, connect, translated
+from switch.journal.rows import (
+    account_of,
+    amendment_row,
+    card_of,
+    concern_row,
+    entry_row,
+    hold_of,
+    hold_row,
+    message_row,
+    stored_of,
+    usage_of,
+    usage_row,
+)
+
+__all__ = ["UnitOfWork"]
+
+_LOAD = "SELECT * FROM load_unit($1, $2)"
+_RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8)"
+_CANDIDATES = """
+    WITH wanted AS (
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[])
+                   AS w (account_id, card_id, retrieval_reference, stan, network_reference, terminal_id)
+    ), found AS (
+        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, retrieval_reference)
+         WHERE w.retrieval_reference <> '' AND m.card_id = w.card_id
+        UNION
+        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, stan)
+         WHERE w.stan <> '' AND m.card_id = w.card_id
+        UNION
+        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, network_reference)
+         WHERE w.network_reference <> '' AND m.card_id = w.card_id
+        UNION
+        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, terminal_id)
+         WHERE w.terminal_id <> '' AND m.card_id = w.card_id AND m.decided_at > now() - interval '1 day'
+    )
+    SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
+"""
+_HOLDS = "SELECT h.* FROM hold h JOIN unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id) USING (account_id, hold_id)"
+_TOMBSTONES = "SELECT * FROM message_key WHERE account_id = ANY ($1) AND state = 'tombstone' ORDER BY decided_at"
+
+
+class UnitOfWork:
+    """Runs batches on one connection, which it opens when it needs one and drops when it broke.
+
+    Lives on the asyncio side; not for use by two tasks at once.
+    """
+
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        programs: Mapping[str, Program],
+        security: SecurityCodePort,
+        clock: Callable[[], datetime],
+        *,
+        dsn: str = "",
+    ) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._programs = programs
+        self._security = security
+        self._clock = clock
+        self._connection: Connection | None = None
+
+    async def run(self, items: Sequence[Item]) -> list[Decision]:
+        """Decides and books ``items``; the decisions come in their order, every one durable.
+
+        Raises:
+            DatabaseUnavailable: nothing was booked.
+            CommitUnknown: the connection broke while committing; run the same items again to learn what was booked.
+            JournalRefused: PostgreSQL refused the batch; nothing was booked.
+            InvariantBroken: nothing was booked, and the process should stop.
+        """
+        committing = False
+        try:
+            async with asyncio.timeout(self._settings.unit_timeout_seconds):
+                connection = await self._connected()
+                with translated():
+                    await connection.execute("BEGIN")
+                    books = await self._load(connection, items)
+                loaded = tuple(books.accounts.values())
+                decisions = [books.decide(item) for item in items]
+                books.check_invariants(loaded)
+                with translated():
+                    await self._record(connection, books)
+                committing = True
+                with translated(committing=True):
+                    await connection.execute("COMMIT")
+                return decisions
+        except BaseException as exc:
+            # Whatever went wrong (a defect in a rule and a cancellation too): the open transaction must not keep its locks.
+            self._drop()
+            if isinstance(exc, TimeoutError):
+                away = CommitUnknown if committing else DatabaseUnavailable
+                raise away("the unit of work took too long") from exc
+            raise
+
+    async def close(self) -> None:
+        """Closes the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close(timeout=2)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._settings, self._dsn, application="switch unit of work")
+        return self._connection
+
+    def _drop(self) -> None:
+        """Breaks the connection off; PostgreSQL then rolls back what was open and frees the locks."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def _load(self, connection: Connection, items: Sequence[Item]) -> Books:
+        rows = await connection.fetch(_LOAD, [item.pan_lookup for item in items], [item.key for item in items])
+        books = Books(self._programs, self._security, self._clock())
+        with_tombstones: set[int] = set()
+        for row, item in zip(rows, items, strict=True):
+            account_id = row["account_id"]
+            if account_id is not None and item.pan_lookup not in books.cards:
+                card = card_of(row)
+                books.cards[item.pan_lookup] = card
+                if account_id not in books.accounts:
+                    books.accounts[account_id] = account_of(row)
+                if row["day"] is not None:
+                    books.usages[card.card_id] = usage_of(row)
+                if row["tombstones"]:
+                    with_tombstones.add(account_id)
+            if row["stored"] is not None:
+                stored = stored_of(row["stored"])
+                books.stored[stored.account_id, stored.key] = stored
+        await self._load_history(connection, books, items)
+        if with_tombstones:
+            for row in await connection.fetch(_TOMBSTONES, list(with_tombstones)):
+                message = stored_of(row)
+                books.tombstones.setdefault(message.card_id, {})[message.key] = message
+        return books
+
+    async def _load_history(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
+        """Originals that reversals, advices and increments may mean, and the purchases that those moved."""
+        wanted: list[tuple[int, int, str, str, str, str]] = []
+        for item in items:
+            request, card = item.request, books.cards.get(item.pan_lookup)
+            if card is None or item.withdraw or (request.kind.is_request and not request.incremental):
+                continue
+            original_stan = "" if request.original is None else request.original.stan
+            bare = not (request.retrieval_reference or original_stan or request.network_reference)
+            wanted.append(
+                (
+                    card.account_id,
+                    card.card_id,
+                    request.retrieval_reference,
+                    original_stan,
+                    request.network_reference,
+                    request.terminal_id if bare else "",
+                )
+            )
+        if wanted:
+            for row in await connection.fetch(_CANDIDATES, *map(list, zip(*wanted, strict=True))):
+                books.remember(stored_of(row), row["decided_at"])
+        holds = {
+            (candidate.message.account_id, candidate.message.hold_id)
+            for of_card in books.candidates.values()
+            for candidate in of_card.values()
+            if candidate.message.hold_id is not None
+        }
+        withdrawn = [
+            books.stored.get((books.cards[item.pan_lookup].account_id, item.key))
+            for item in items
+            if item.withdraw and item.pan_lookup in books.cards
+        ]
+        holds.update((m.account_id, m.hold_id) for m in withdrawn if m is not None and m.hold_id is not None)
+        if holds:
+            accounts, ids = zip(*holds, strict=True)
+            for row in await connection.fetch(_HOLDS, accounts, ids):
+                hold = hold_of(row)
+                books.holds.setdefault(hold.account_id, {})[hold.hold_id] = hold
+
+    async def _record(self, connection: Connection, books: Books) -> None:
+        now = books.now
+        await connection.fetchval(
+            _RECORD,
+            [entry_row(chained) for chained in chain(books.bookings, books.accounts, now)],
+            [usage_row(account_id, usage) for account_id, usage in books.changed_usages.values()],
+            [hold_row(hold) for hold in books.changed_holds.values()],
+            # In key order: two daemons that store the same messages of unknown cards must not wait for each other.
+            [
+                message_row(message, decision, item.request, now)
+                for _, (message, decision, item) in sorted(books.new_messages.items(), key=lambda new: new[0])
+            ],
+            books.repeats,
+            [amendment_row(message) for message in books.amended_messages.values()],
+            [concern_row(concern, now) for concern in books.concerns],
+            [change for change in books.tombstone_changes.items() if change[1]],
+        )
+
+
+def chain(bookings: Sequence[Booking], accounts: Mapping[int, Account], now: datetime) -> list[ChainedEntry]:
+    """The entries with their hashes. ``accounts`` still carry the head that was loaded."""
+    heads: dict[int, bytes] = {}
+    now_us = microseconds(now)
+    chained: list[ChainedEntry] = []
+    for booking in bookings:
+        entry, item = booking.entry, booking.item
+        cause = "withdrawal" if item.withdraw else "message"
+        sent = item.request.transmitted_at
+        head = heads.get(entry.account_id) or accounts[entry.account_id].head_hash
+        digest = entry_hash(entry, cause, item.key, microseconds(sent), now_us, head)
+        heads[entry.account_id] = digest
+        chained.append(ChainedEntry(entry, cause, item.key, sent, now, head, digest))
+    return chained

@@ -1,0 +1,41 @@
+"""Persistent TCP sessions with card networks: framing in, answers out, sign-on, echo, deadlines, back-pressure.
+
+This room turns a stream of bytes into :class:`~switch.network.arrival.Arrival` values, hands each to the house's
+*intake* and sends the answer back on the session it came from. It must not know cards, accounts, rules or SQL: it
+imports ``contracts`` and ``wire`` only, and is handed everything else.
+
+What a session does with a message
+    =================================  =======================  =============================  ========
+    the session is                     a request (0100, 0200)   an advice or reversal          0800
+    =================================  =======================  =============================  ========
+    signed on, or sign-on is optional  to the intake            to the intake                  answered
+    not signed on where it must be     NOT_SIGNED_ON at once    none: the network repeats      answered
+    draining (the program stops)       UNAVAILABLE at once      none: the network repeats      answered
+    =================================  =======================  =============================  ========
+
+    A message that was refused here never reaches the intake, so nothing is booked for it.
+
+Sign-on
+    A session is signed on when either side's sign-on (0800, DE70 001) was accepted by the other, and until either
+    side signs off or the connection ends. A new connection starts signed off. Where sign-on is optional it changes
+    nothing but the count.
+
+Deadlines
+    A request is answered within ``request_deadline_seconds`` of its receipt: by the house, or with DEADLINE_MISSED,
+    once. A decision that comes later is not sent (``Delivery.LATE``), whatever it was. This holds also while the
+    intake is blocked. A request whose deadline passed before the intake took it is not handed over any more. Advices
+    and reversals have no deadline: the network repeats them, and they are answered whenever the decision is there,
+    while the session lives.
+
+Back-pressure
+    The reader awaits the intake, and stops reading while too many messages of its session are in flight: the peer's
+    TCP window fills up. Other sessions, deadlines, and the answers of the blocked session go on.
+
+Polls
+    A frame of length zero is a keep-alive. It is answered with one, at a limited rate (``switch.network.polls``), and
+    never started from here.
+
+Failing
+    What a peer can cause closes that peer's session at most. Only a broken invariant
+    (:class:`~switch.contracts.errors.InvariantBroken`, raised by the intake) leaves this room.
+"""

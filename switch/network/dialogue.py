@@ -1,0 +1,60 @@
+"""Network management of one session: who is signed on, and which 0800 of ours waits for its 0810. Pure.
+
+The table, by who asks (columns: what the other side is answered, and whether the session is signed on afterwards)::
+
+    sign-on  (DE70 001)  from the peer   APPROVED                yes
+    sign-off (DE70 002)  from the peer   APPROVED                no
+    echo     (DE70 301)  from the peer   APPROVED                as before
+    anything else        from the peer   UNSUPPORTED_OPERATION   as before
+    sign-on  of ours, answered 00                                yes
+    sign-off of ours, once it is sent                            no
+"""
+
+from __future__ import annotations
+
+from switch.contracts.reason import Reason
+from switch.wire.inbound import ManagementFunction
+
+__all__ = ["Dialogue"]
+
+# Echoes of a peer that never answers would pile up; the session is closed long before so many.
+_OUTSTANDING_MAX = 128
+
+
+class Dialogue:
+    """The state of sign-on, and our unanswered 0800s by STAN (DE11), which is counted per session."""
+
+    __slots__ = ("_asked", "_stan", "signed_on")
+
+    def __init__(self) -> None:
+        self.signed_on = False
+        self._stan = 0
+        self._asked: dict[str, ManagementFunction] = {}
+
+    def ask(self, function: ManagementFunction) -> str:
+        """The STAN for an 0800 of ours that is sent now."""
+        self._stan = self._stan % 999_999 + 1
+        stan = f"{self._stan:06d}"
+        if len(self._asked) >= _OUTSTANDING_MAX:
+            del self._asked[next(iter(self._asked))]
+        self._asked[stan] = function
+        if function is ManagementFunction.SIGN_OFF:
+            self.signed_on = False
+        return stan
+
+    def answered(self, stan: str, *, approved: bool) -> ManagementFunction | None:
+        """What the 0810 with this STAN answers, or None when we did not ask it."""
+        function = self._asked.pop(stan, None)
+        if function is ManagementFunction.SIGN_ON and approved:
+            self.signed_on = True
+        return function
+
+    def asked(self, function: ManagementFunction) -> Reason:
+        """The peer's 0800 is taken in; the reason for its 0810 is returned."""
+        if function is ManagementFunction.SIGN_ON:
+            self.signed_on = True
+        elif function is ManagementFunction.SIGN_OFF:
+            self.signed_on = False
+        elif function is not ManagementFunction.ECHO:
+            return Reason.UNSUPPORTED_OPERATION
+        return Reason.APPROVED

@@ -1,0 +1,93 @@
+"""What all sessions of one listener or dialer share."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+
+import trio
+
+from switch.contracts.errors import ConfigurationError
+from switch.contracts.message import Answer
+from switch.contracts.reason import Reason
+from switch.network.arrival import Intake
+from switch.network.deadlines import Deadlines
+from switch.network.drain import Drain
+from switch.network.settings import LinkSettings
+from switch.network.stats import NetworkStats
+from switch.wire.codec import Codec
+from switch.wire.dialect import Dialect
+from switch.wire.framing import Framer
+from switch.wire.inbound import ManagementFunction
+
+__all__ = ["Link"]
+
+# One count for the whole process, so that a label names one session in a day's log.
+_numbers = itertools.count(1)
+
+
+class Link:
+    """One listener or dialer: its settings, its codec, the way into the house, and what is answered without the house.
+
+    Raises ConfigurationError when the dialect can't do what the settings ask for.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        intake: Intake,
+        *,
+        dialect: Dialect,
+        stats: NetworkStats | None,
+        drain: Drain | None,
+    ) -> None:
+        self.settings = settings
+        self.intake = intake
+        self.dialect = dialect
+        self.codec = Codec(dialect)
+        self.stats = stats if stats is not None else NetworkStats()
+        self.drain = drain if drain is not None else Drain()
+        self.deadlines = Deadlines(settings.request_deadline_seconds)
+        self.sessions_open = 0
+        self.not_signed_on = self._bare(Reason.NOT_SIGNED_ON)
+        self.draining = self._bare(Reason.UNAVAILABLE)
+        self.approved_code = dialect.response_code(Reason.APPROVED)
+        self._check()
+
+    def framer(self) -> Framer:
+        """A new one, for one direction of one connection."""
+        settings = self.settings
+        return Framer(settings.framing or self.dialect.framing, settings.frame_bytes_max)
+
+    def adopt(self, stream: trio.SocketStream) -> str:
+        """A new connection's name: network, number and the peer's address. Switches TCP keep-alive on.
+
+        Keep-alive finds a peer whose machine has vanished where echoes are switched off.
+        """
+        try:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            address = stream.socket.getpeername()
+            peer = f"{address[0]}:{address[1]}"
+        except OSError:
+            # The peer may have gone between connecting and now.
+            peer = "unknown"
+        return f"{self.settings.network}#{next(_numbers)} {peer}"
+
+    def can_say(self, function: ManagementFunction) -> bool:
+        """Whether the dialect has a code for it."""
+        return function in self.dialect.management_functions.values()
+
+    def _check(self) -> None:
+        """Fails at the start rather than at the first connection or the first silence."""
+        settings, name = self.settings, self.dialect.name
+        try:
+            self.framer()
+        except ValueError as error:
+            raise ConfigurationError(f"link {settings.network}: frame_bytes_max: {error}") from error
+        if settings.initiate_sign_on and not self.can_say(ManagementFunction.SIGN_ON):
+            raise ConfigurationError(f"link {settings.network}: initiate_sign_on: {name} has no code for a sign-on")
+        if settings.echo_interval_seconds and not self.can_say(ManagementFunction.ECHO):
+            raise ConfigurationError(f"link {settings.network}: echo_interval_seconds: {name} has no code for an echo")
+
+    def _bare(self, reason: Reason) -> Answer:
+        return Answer(reason=reason, response_code=self.dialect.response_code(reason))

@@ -1,0 +1,231 @@
+"""What is done with each frame of a session, as far as that takes no waiting.
+
+The reader hands over the complete frames of one read. Polls, 0800s, refusals and format errors are answered on the spot; what
+the house must see comes back as arrivals, whose deadlines run already. The room's docstring has the policy as a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from math import inf
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+import trio
+
+from switch.contracts.message import Answer, Request
+from switch.contracts.reason import Reason
+from switch.network.arrival import Arrival, Route
+from switch.network.closing import CloseReason
+from switch.network.dialogue import Dialogue
+from switch.network.link import Link
+from switch.network.polls import PollMeter
+from switch.wire.errors import DecodeFailure, WireError
+from switch.wire.inbound import Inbound, ManagementFunction
+
+__all__ = ["Reception", "Sender"]
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class Sender(Route, Protocol):
+    """The session, as its reception needs it."""
+
+    def post(self, payload: bytes) -> bool:
+        """Queues one message; False when the session has ended, or ended over it."""
+
+    def post_poll(self) -> None:
+        """Queues a frame of length zero."""
+
+    def close(self, reason: CloseReason) -> None:
+        """Ends the session."""
+
+
+class Reception:
+    """The state of one session's sign-on, polls and draining. Never blocks.
+
+    Invariant: ``stats.sessions_signed_on`` counts this session while it is signed on and not :meth:`end`-ed.
+    """
+
+    def __init__(self, link: Link, sender: Sender) -> None:
+        self.draining = False
+        self.was_signed_on = False  # at any time
+        self.sign_on_due = inf  # when our own sign-on must have been answered; inf: none is on its way
+        self.signed_off = trio.Event()  # our sign-off was answered
+        self._link = link
+        self._settings = link.settings
+        self._stats = link.stats
+        self._codec = link.codec
+        self._sender = sender
+        self._dialogue = Dialogue()
+        self._polls = PollMeter(trio.current_time())
+        self._counted_as_signed_on = False
+        self._refusal: Answer | None = None  # what a request gets without the house; None: it is welcome
+        self._note_sign_on()
+
+    @property
+    def signed_on(self) -> bool:
+        """Whether either side's sign-on holds."""
+        return self._dialogue.signed_on
+
+    def sign_on(self) -> None:
+        """Sends our own sign-on."""
+        self.sign_on_due = trio.current_time() + self._settings.echo_timeout_seconds
+        self.ask(ManagementFunction.SIGN_ON)
+
+    def ask(self, function: ManagementFunction) -> None:
+        """Sends an 0800 of ours. Raises WireError when it can't be written."""
+        stan = self._dialogue.ask(function)
+        self._sender.post(self._codec.encode_management(function, stan=stan, now=datetime.now(UTC)))
+        self._note_sign_on()
+
+    def begin_draining(self) -> None:
+        """Refuses everything new from now on."""
+        self.draining = True
+        self._note_sign_on()
+
+    def end(self) -> None:
+        """The session has ended, and with it the sign-on."""
+        self._dialogue.signed_on = False
+        self._note_sign_on()
+
+    # ── frames
+
+    def take_in(self, frames: Sequence[bytes]) -> list[Arrival]:
+        """Answers what the house need not see, and returns the rest.
+
+        All frames of a read are on the clock before the first of them waits for the house. What the deadline watcher needs
+        to know is registered here, before any other task has a turn.
+        """
+        if self._link.drain.begun:
+            # The drainer may not have had its turn yet, and nothing is taken in after the drain has begun.
+            self.begin_draining()
+        now = trio.current_time()
+        received_at = datetime.now(UTC)
+        received_monotonic = perf_counter()
+        request_deadline = now + self._settings.request_deadline_seconds
+        decode, network, stats = self._codec.decode, self._settings.network, self._stats
+        arrivals: list[Arrival] = []
+        for payload in frames:
+            if not payload:
+                stats.polls_in += 1
+                if self._polls.should_answer(now):
+                    stats.polls_answered += 1
+                    self._sender.post_poll()
+                continue
+            stats.frames_in += 1
+            try:
+                inbound = decode(payload, network=network, received_at=received_at)
+            except DecodeFailure as failure:
+                self._take_undecodable(failure)
+                continue
+            request = inbound.request
+            if request is None:
+                self._take_management(inbound)
+            elif self._refusal is not None:
+                self._refuse(inbound, request, self._refusal)
+            else:
+                arrival = Arrival(
+                    inbound=inbound,
+                    request=request,
+                    dialect=self._link.dialect,
+                    route=self._sender,
+                    received_at=received_at,
+                    received_monotonic=received_monotonic,
+                    deadline=request_deadline if request.kind.is_request else inf,
+                )
+                if arrival.has_deadline:
+                    self._link.deadlines.add(arrival)
+                arrivals.append(arrival)
+        return arrivals
+
+    def _take_undecodable(self, failure: DecodeFailure) -> None:
+        self._stats.decode_failures += 1
+        answered = failure.answer is not None
+        log.warning(
+            "frame_rejected", session=self._sender.label, field=failure.field, offset=failure.offset, answered=answered
+        )
+        if failure.answer is not None:
+            self._sender.post(failure.answer)
+
+    def _refuse(self, inbound: Inbound, request: Request, refusal: Answer) -> None:
+        answered = request.kind.is_request
+        log.warning(
+            "message_refused",
+            session=self._sender.label,
+            mti=request.mti,
+            stan=request.stan,
+            reason=refusal.reason.value,
+            answered=answered,
+        )
+        if not answered:
+            self._stats.advices_ignored += 1
+            return
+        self._stats.requests_refused += 1
+        self._reply(inbound, partial(self._codec.encode_answer, inbound, refusal))
+
+    def _reply(self, inbound: Inbound, encode: Callable[[], bytes]) -> None:
+        try:
+            self._sender.post(encode())
+        except WireError as failure:
+            # What could be read can nearly always be echoed; where it can't, silence is less harm than the session's end.
+            self._stats.encode_failures += 1
+            log.warning("answer_unencodable", session=self._sender.label, mti=inbound.mti, error=type(failure).__name__)
+
+    # ── network management
+
+    def _take_management(self, inbound: Inbound) -> None:
+        management = inbound.management
+        if management is None:
+            self._take_answer(inbound)
+            return
+        if self.draining and management.function is ManagementFunction.SIGN_ON:
+            reason = Reason.UNAVAILABLE
+        else:
+            reason = self._dialogue.asked(management.function)
+        log.info(
+            "management_answered",
+            session=self._sender.label,
+            function=management.function.value,
+            stan=management.stan,
+            reason=reason.value,
+        )
+        code = self._link.dialect.response_code(reason)
+        self._reply(inbound, partial(self._codec.encode_management_answer, inbound, response_code=code))
+        self._note_sign_on()
+
+    def _take_answer(self, inbound: Inbound) -> None:
+        """An answer of the peer: of all that there are, we only ever wait for 0810s."""
+        fields = inbound.fields
+        stan = fields.get("11", "")
+        approved = fields.get("39") == self._link.approved_code
+        function = self._dialogue.answered(stan, approved=approved) if inbound.mti[1:3] == "81" else None
+        if function is None:
+            self._stats.answers_unexpected += 1
+            log.warning("answer_unexpected", session=self._sender.label, mti=inbound.mti, stan=stan)
+        elif function is ManagementFunction.SIGN_ON:
+            self.sign_on_due = inf
+            if approved:
+                self._note_sign_on()
+            else:
+                self._sender.close(CloseReason.SIGN_ON_REFUSED)
+        elif function is ManagementFunction.SIGN_OFF:
+            self.signed_off.set()
+
+    def _note_sign_on(self) -> None:
+        """Keeps the gauge and the refusal in step with the dialogue."""
+        signed_on = self._dialogue.signed_on
+        if signed_on is not self._counted_as_signed_on:
+            self._counted_as_signed_on = signed_on
+            self.was_signed_on |= signed_on
+            self._stats.sessions_signed_on += 1 if signed_on else -1
+            log.info("sign_on_changed", session=self._sender.label, signed_on=signed_on)
+        if self.draining:
+            self._refusal = self._link.draining
+        elif signed_on or not self._settings.sign_on_required:
+            self._refusal = None
+        else:
+            self._refusal = self._link.not_signed_on

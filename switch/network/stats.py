@@ -1,0 +1,37 @@
+"""Counters and gauges of the room. Whoever made them reads them when asked for metrics; the room only counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["NetworkStats"]
+
+
+@dataclass(slots=True)
+class NetworkStats:
+    """One per link, or one for several: all updates come from one thread, so that nothing is locked.
+
+    ``sessions_open``, ``sessions_signed_on`` and ``in_flight`` go up and down; the rest only go up.
+    """
+
+    sessions_open: int = 0
+    sessions_signed_on: int = 0
+    in_flight: int = 0  # arrivals that are not settled, on sessions that live
+    sessions_opened: int = 0
+    sessions_refused: int = 0  # connections beyond sessions_max
+    sessions_crashed: int = 0  # closed by an error nobody expected
+    frames_in: int = 0  # polls not counted
+    frames_out: int = 0
+    polls_in: int = 0
+    polls_answered: int = 0
+    decode_failures: int = 0
+    encode_failures: int = 0
+    framing_failures: int = 0
+    requests_refused: int = 0  # not signed on, or draining: answered without the house
+    advices_ignored: int = 0  # the same for advices and reversals: not answered
+    answers_unexpected: int = 0  # the peer answered what we did not ask
+    deadline_misses: int = 0
+    answers_late: int = 0  # the house's answer came after another one had gone out
+    answers_undeliverable: int = 0  # the house's answer came after the session had gone
+    echoes_missed: int = 0
+    connects_failed: int = 0  # of a dialer

@@ -1,0 +1,243 @@
+"""The batch loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken
+from switch.contracts.message import Answer
+from switch.contracts.reason import Reason
+from switch.contracts.secret import Pan
+from switch.issuer.books import Item
+from switch.issuer.case import Decision
+from switch.issuer.stored import fingerprint, idempotency_key
+from switch.journal.bridge import on_asyncio
+from switch.journal.unit import UnitOfWork
+from switch.network.arrival import Arrival, Delivery
+from switch.processing.withdrawals import Withdrawals
+
+__all__ = ["BatchLoop", "BatchSettings", "ProcessingStats"]
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[processing]`` in the settings."""
+
+    queue_depth_max: int = 2048  # messages that wait; then the sessions stop reading
+    batch_messages_max: int = 256
+    doubt_retry_seconds: float = 0.2  # between attempts to learn what a broken commit did
+
+    def __post_init__(self) -> None:
+        if self.queue_depth_max < 1 or self.batch_messages_max < 1:
+            raise ValueError("queue_depth_max and batch_messages_max are at least 1")
+        if self.doubt_retry_seconds <= 0:
+            raise ValueError("doubt_retry_seconds is above 0")
+
+
+@dataclass
+class ProcessingStats:
+    """Counters for the metrics; they only grow."""
+
+    batches: int = 0
+    messages: int = 0
+    by_reason: dict[str, int] = field(default_factory=dict)
+    database_failures: int = 0
+    commits_in_doubt: int = 0
+    poisoned: int = 0
+    withdrawals: int = 0
+
+
+class PanLookup(Protocol):
+    """The part of the vault that finds a card by its number."""
+
+    def lookup(self, pan: Pan) -> bytes:
+        """32 bytes, the same for the same number."""
+        ...
+
+
+class BatchLoop:
+    """Takes arrivals (:meth:`intake`), decides and books them in batches, answers them when they are durable."""
+
+    def __init__(
+        self,
+        settings: BatchSettings,
+        vault: PanLookup,
+        withdrawals: Withdrawals,
+        stats: ProcessingStats,
+    ) -> None:
+        self._settings = settings
+        self._vault = vault
+        self._withdrawals = withdrawals
+        self.stats = stats
+        self._entrance, self._queue = trio.open_memory_channel[Arrival](settings.queue_depth_max)
+
+    async def intake(self, arrival: Arrival) -> None:
+        """Queues one arrival; waits while the queue is full."""
+        await self._entrance.send(arrival)
+
+    @property
+    def queue_depth(self) -> int:
+        """Messages that wait."""
+        return self._entrance.statistics().current_buffer_used
+
+    def close(self) -> None:
+        """No more arrivals; :meth:`run` ends when the queue is empty."""
+        self._entrance.close()
+
+    async def run(self, unit: UnitOfWork) -> None:
+        """One worker. Several may run, each with its own unit of work: row locks keep them right."""
+        async for first in self._queue.clone():
+            batch = [first]
+            while len(batch) < self._settings.batch_messages_max:
+                try:
+                    batch.append(self._queue.receive_nowait())
+                except (trio.WouldBlock, trio.EndOfChannel):
+                    break
+            await self._process(unit, batch)
+
+    async def _process(self, unit: UnitOfWork, batch: Sequence[Arrival]) -> None:
+        """One batch from queue to answers. Whatever was answered 91 while it waited is not booked at all."""
+        started = time.perf_counter()
+        waiting = [arrival for arrival in batch if not arrival.settled]
+        if not waiting:
+            return
+        items = [self._item(arrival) for arrival in waiting]
+        try:
+            decisions = await on_asyncio(unit.run, items)
+        except DatabaseUnavailable as exc:
+            self.stats.database_failures += 1
+            log.warning("database_unavailable", error=str(exc), messages=len(waiting))
+            self._refuse(waiting, Reason.UNAVAILABLE)
+            return
+        except CommitUnknown as exc:
+            self.stats.commits_in_doubt += 1
+            log.warning("commit_in_doubt", error=str(exc), messages=len(waiting))
+            await self._learn(unit, waiting, items)
+            return
+        except InvariantBroken:
+            log.critical("invariant_broken", messages=len(waiting))
+            raise
+        except Exception as exc:  # noqa: BLE001 one poisonous message must fail alone, whatever it broke
+            if len(waiting) > 1:
+                log.error("batch_poisoned", error=type(exc).__name__, messages=len(waiting))
+                for arrival in waiting:
+                    await self._process(unit, [arrival])
+                return
+            self.stats.poisoned += 1
+            request = waiting[0].request
+            log.error(
+                "message_poisonous",
+                # The text of an unforeseen error may quote data, so its type and place must do.
+                error=type(exc).__name__,
+                place=_place(exc),
+                session=waiting[0].session,
+                mti=request.mti,
+                stan=request.stan,
+            )
+            self._refuse(waiting, Reason.SYSTEM_ERROR)
+            return
+        self._answer(waiting, items, decisions, started)
+
+    async def _learn(self, unit: UnitOfWork, waiting: Sequence[Arrival], items: Sequence[Item]) -> None:
+        """The commit is in doubt: runs the same items again, so that the keys tell what was booked.
+
+        Goes on until the database answers, or until every request has got its 91 and only advices and reversals wait, which
+        the network repeats. Requests that were answered 91 go to the withdrawals, which find out later.
+        """
+        resumed = [msgspec.structs.replace(item, resumed=True) for item in items]
+        while any(arrival.has_deadline and not arrival.settled for arrival in waiting):
+            await trio.sleep(self._settings.doubt_retry_seconds)
+            try:
+                decisions = await on_asyncio(unit.run, resumed)
+            except (DatabaseUnavailable, CommitUnknown) as exc:
+                log.warning("commit_still_in_doubt", error=str(exc), messages=len(waiting))
+                continue
+            self._answer(waiting, resumed, decisions, time.perf_counter())
+            return
+        for arrival, item in zip(waiting, items, strict=True):
+            if arrival.has_deadline:
+                self._withdrawals.add(item)
+            else:
+                arrival.drop()
+
+    def _item(self, arrival: Arrival) -> Item:
+        request = arrival.request
+        pan_lookup = self._vault.lookup(request.pan)
+        return Item(
+            request,
+            idempotency_key(request, pan_lookup),
+            fingerprint(request),
+            pan_lookup,
+            arrival.dialect.response_code,
+        )
+
+    def _answer(
+        self, waiting: Sequence[Arrival], items: Sequence[Item], decisions: Sequence[Decision], started: float
+    ) -> None:
+        """Every decision is durable: only now may an answer leave."""
+        done = time.perf_counter()
+        unit_us = int((done - started) * 1e6)
+        self.stats.batches += 1
+        by_reason = self.stats.by_reason
+        for arrival, item, decision in zip(waiting, items, decisions, strict=True):
+            delivery = arrival.answer(decision.answer)
+            if delivery is Delivery.LATE and decision.reason.approves and item.request.kind.is_request:
+                self._withdrawals.add(item)
+            reason = decision.reason.value
+            by_reason[reason] = by_reason.get(reason, 0) + 1
+            request = item.request
+            log.info(
+                "message",
+                session=arrival.session,
+                mti=request.mti,
+                stan=request.stan,
+                transmitted=request.transmitted,
+                retrieval_reference=request.retrieval_reference,
+                key=item.key.hex(),
+                card=request.pan.masked,
+                amount=request.amount_minor,
+                currency=request.currency,
+                reason=reason,
+                code=decision.answer.response_code,
+                repeat=decision.repeat_of is not None,
+                concern=decision.concern,
+                delivery=delivery.value,
+                queue_us=int((started - arrival.received_monotonic) * 1e6),
+                unit_us=unit_us,
+                total_us=int((time.perf_counter() - arrival.received_monotonic) * 1e6),
+                batch=len(waiting),
+            )
+        self.stats.messages += len(waiting)
+
+    def _refuse(self, waiting: Sequence[Arrival], reason: Reason) -> None:
+        """Nothing was booked: requests hear so, advices and reversals hear nothing and are repeated."""
+        for arrival in waiting:
+            self.stats.by_reason[reason.value] = self.stats.by_reason.get(reason.value, 0) + 1
+            if arrival.request.kind.is_request:
+                arrival.answer(Answer(reason=reason))
+            else:
+                arrival.drop()
+            log.warning(
+                "message_refused",
+                session=arrival.session,
+                mti=arrival.request.mti,
+                stan=arrival.request.stan,
+                reason=reason.value,
+                code=arrival.answered_code,
+            )
+
+
+def _place(exc: BaseException) -> str:
+    """File and line where the error was raised."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"

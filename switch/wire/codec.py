@@ -1,0 +1,264 @@
+"""One dialect's payloads to typed messages and back.
+
+Theory of operation. pyiso8583 cuts a payload into fields by the dialect's specification; the request reader turns
+fields into a request; an answer is a handful of fields echoed from the request plus what was decided. Whatever goes
+wrong on the way in leaves as one exception, :class:`DecodeFailure`. When the message asked for an answer and its key
+fields could be read, the failure carries the format-error answer, so that the caller sends it and the session stays up.
+
+Nothing here changes after construction: one codec serves every session of a dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import iso8583
+
+from switch.contracts import currency
+from switch.contracts.message import Answer, Balance
+from switch.contracts.reason import Reason
+from switch.wire.dialect import Dialect
+from switch.wire.errors import DecodeFailure, EncodeFailure, FieldProblem
+from switch.wire.inbound import Inbound, Management, ManagementFunction
+from switch.wire.request_reader import RequestReader, require_digits, shown
+from switch.wire.transmission import transmission_text
+
+__all__ = ["Codec"]
+
+_ENCODED = dict[str, dict[str, bytes]]
+_AMOUNT_MAX = 10**12 - 1  # DE4 and the amounts of DE54 have twelve digits
+_FORMAT_ERROR_ECHOED = ("7", "11", "37", "41")
+
+
+class Codec:
+    """Decodes and encodes the payloads of one dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._spec = dialect.spec
+        self._lenient_spec = dialect.spec.lenient()
+        self._reader = RequestReader(dialect)
+        management = dialect.management
+        self._management_mtis = frozenset({management.request, management.repeat})
+        self._management_digits = tuple(
+            key for key in ("7", "11", management.code_field) if dialect.content.get(key) == "n"
+        )
+        self._management_codes: dict[ManagementFunction, str] = {}
+        for code, function in dialect.management_functions.items():
+            self._management_codes.setdefault(function, code)
+        self._text_bitmaps = dialect.spec["p"]["data_enc"] != "b"
+        self._echoed = dialect.answer.echoed
+        self._responses = {mti: rule.response for mti, rule in dialect.messages.items()}
+        self._responses.update(dict.fromkeys(self._management_mtis, management.response))
+
+    # ── in
+
+    def decode(self, payload: bytes, *, network: str, received_at: datetime) -> Inbound:
+        """What ``payload`` says. ``network`` names whose keys it has; ``received_at`` is UTC and gives DE7 its year.
+
+        Raises :class:`DecodeFailure`, whatever the bytes are.
+        """
+        fields, encoded = self._fields(payload)
+        problem: FieldProblem
+        try:
+            return self._inbound(fields, network, received_at)
+        except FieldProblem as found:
+            problem = found
+        raise self._failure(payload, fields, encoded, problem)
+
+    def decode_fields(self, payload: bytes) -> dict[str, str]:
+        """The raw fields of ``payload``, with "t", "p" and, where there is one, "1"; nothing about them is judged.
+
+        Raises :class:`DecodeFailure`.
+        """
+        return self._fields(payload)[0]
+
+    def _fields(self, payload: bytes) -> tuple[dict[str, str], _ENCODED]:
+        undecodable: iso8583.DecodeError
+        try:
+            fields, encoded = iso8583.decode(payload, self._spec)
+        except iso8583.DecodeError as error:
+            undecodable = error
+        else:
+            # pyiso8583 skips white space in a hexadecimal bitmap, which would shift every field after it.
+            if self._text_bitmaps and not (fields["p"] + fields.get("1", "")).isalnum():
+                problem = FieldProblem("p", needed="hexadecimal digits", found="white space")
+                raise self._failure(payload, {}, encoded, problem)
+            return fields, encoded
+        # Raised out here so that the library's error, which holds the payload, is not its context.
+        raise DecodeFailure(
+            field=undecodable.field,
+            offset=undecodable.pos,
+            needed=self._spec.describe(undecodable.field),
+            found=undecodable.msg if undecodable.field in self._spec else "its bit set",
+            answer=self._format_error(self._readable(payload)),
+        )
+
+    def _inbound(self, fields: dict[str, str], network: str, received_at: datetime) -> Inbound:
+        mti = fields["t"]
+        rule = self.dialect.messages.get(mti)
+        if rule is not None:
+            return Inbound(fields=fields, mti=mti, request=self._reader.read(fields, rule, network, received_at))
+        if mti in self._management_mtis:
+            return Inbound(fields=fields, mti=mti, management=self._management(fields))
+        if mti.isascii() and mti.isdecimal() and mti[2] in "135":
+            return Inbound(fields=fields, mti=mti)
+        raise FieldProblem("t", needed="a message type of this dialect", found=shown("t", mti, frozenset()))
+
+    def _management(self, fields: Mapping[str, str]) -> Management:
+        code_field = self.dialect.management.code_field
+        require_digits(fields, self._management_digits, self.dialect.sensitive_fields)
+        for key in ("11", code_field):
+            if not fields.get(key):
+                raise FieldProblem(key, needed="the field, as a management message must have it", found="nothing")
+        code = fields[code_field]
+        function = self.dialect.management_functions.get(code, ManagementFunction.OTHER)
+        return Management(function=function, code=code, stan=fields["11"])
+
+    # ── what can still be said about a message that is none
+
+    def _failure(
+        self, payload: bytes, fields: Mapping[str, str], encoded: _ENCODED, problem: FieldProblem
+    ) -> DecodeFailure:
+        return DecodeFailure(
+            field=problem.field,
+            offset=_offset(payload, encoded, problem.field),
+            needed=problem.needed,
+            found=problem.found,
+            answer=self._format_error(fields),
+        )
+
+    def _readable(self, payload: bytes) -> dict[str, str]:
+        """The fields of a bad payload, as far as their lengths lead."""
+        try:
+            return iso8583.decode(payload, self._lenient_spec)[0]
+        except iso8583.DecodeError as error:
+            return error.doc_dec
+
+    def _format_error(self, fields: Mapping[str, str]) -> bytes | None:
+        response = self._response_mti(fields.get("t", ""))
+        if response is None:
+            return None
+        answer = {"t": response, "39": self.dialect.response_code(Reason.FORMAT_ERROR)}
+        for key in _FORMAT_ERROR_ECHOED:
+            value = fields.get(key, "")
+            digits = key in {"7", "11"}
+            if value and value.isascii() and (value.isdecimal() if digits else value.isprintable()):
+                answer[key] = value
+        if "11" not in answer or ("7" not in answer and "37" not in answer):
+            return None
+        try:
+            return self.encode(answer)
+        except EncodeFailure:
+            # A field cut short by the payload's end can't be echoed, and without its keys an answer helps nobody.
+            return None
+
+    def _response_mti(self, mti: str) -> str | None:
+        """The answer's MTI: the dialect's, or by rule for a request or advice that the dialect does not know."""
+        known = self._responses.get(mti)
+        if known is not None:
+            return known
+        if len(mti) == 4 and mti.isascii() and mti.isdecimal() and mti[2] in "02" and mti[3] in "012345":
+            return f"{mti[:2]}{int(mti[2]) + 1}{int(mti[3]) // 2 * 2}"
+        return None
+
+    # ── out
+
+    def encode_answer(self, inbound: Inbound, answer: Answer) -> bytes:
+        """The payload that answers ``inbound``. Repeats of a message get the same bytes for the same answer.
+
+        Raises :class:`EncodeFailure` when ``inbound`` asks for no answer or the answer has no form in this dialect.
+        """
+        response = self._responses.get(inbound.mti)
+        if response is None:
+            raise EncodeFailure(field="t", problem=f"{inbound.mti} asks for no answer")
+        asked = inbound.fields
+        fields = {"t": response}
+        for key in self._echoed:
+            value = asked.get(key)
+            if value:
+                fields[key] = value
+        fields["39"] = answer.response_code or self.dialect.response_codes[answer.reason]
+        if answer.approval_code:
+            fields["38"] = answer.approval_code
+        if answer.approved_minor is not None:
+            fields["4"] = _amount("4", answer.approved_minor)
+        if answer.balances:
+            fields["54"] = "".join([_additional_amount(balance) for balance in answer.balances])
+        if answer.cvv2_result:
+            carrier = self.dialect.answer.cvv2_result
+            if carrier is not None:
+                fields[carrier.field] = carrier.write(answer.cvv2_result)
+        return self.encode(fields)
+
+    def encode_management(self, function: ManagementFunction, *, stan: str, now: datetime) -> bytes:
+        """A management message of ours; ``now`` becomes DE7.
+
+        Raises :class:`EncodeFailure` for a function that the dialect has no code for.
+        """
+        management = self.dialect.management
+        code = self._management_codes.get(function)
+        if code is None:
+            raise EncodeFailure(field=management.code_field, problem=f"no code for {function}")
+        return self.encode(
+            {"t": management.request, "7": transmission_text(now), "11": stan, management.code_field: code}
+        )
+
+    def encode_management_answer(self, inbound: Inbound, *, response_code: str = "00") -> bytes:
+        """The answer to a management message.
+
+        Raises :class:`EncodeFailure` when the fields have no form in this dialect.
+        """
+        management = self.dialect.management
+        fields = {"t": management.response, "39": response_code}
+        for key in management.echoed:
+            value = inbound.fields.get(key)
+            if value:
+                fields[key] = value
+        return self.encode(fields)
+
+    def encode(self, fields: Mapping[str, str]) -> bytes:
+        """Raw fields ("t" and numbers; bitmaps are made here) as a payload.
+
+        Raises :class:`EncodeFailure` naming the field that the dialect can't express.
+        """
+        if "65" in fields:
+            raise EncodeFailure(field="65", problem="it announces a third bitmap and can't be sent as a field")
+        # pyiso8583 writes the bitmaps into what it is given, so it gets a copy.
+        problem: EncodeFailure
+        try:
+            return bytes(iso8583.encode(dict(fields), self._spec)[0])
+        except iso8583.EncodeError as error:
+            problem = EncodeFailure(field=error.field, problem=error.msg)
+        except ValueError:
+            # A key such as "²" is numeric to Python and yet no number.
+            problem = EncodeFailure(field="p", problem="a key that is no field number")
+        raise problem
+
+
+def _amount(field: str, amount_minor: int) -> str:
+    if not 0 <= amount_minor <= _AMOUNT_MAX:
+        raise EncodeFailure(field=field, problem=f"{amount_minor} does not fit twelve digits")
+    return f"{amount_minor:012d}"
+
+
+def _additional_amount(balance: Balance) -> str:
+    """One entry of DE54: account type 2 (00, unspecified), amount type 2, currency 3, sign C or D, amount 12."""
+    try:
+        numeric = currency.numeric(balance.currency)
+    except KeyError:
+        raise EncodeFailure(field="54", problem=f"{balance.currency!r} is no currency") from None
+    sign = "D" if balance.amount_minor < 0 else "C"
+    return f"00{balance.amount_type}{numeric}{sign}{_amount('54', abs(balance.amount_minor))}"
+
+
+def _offset(payload: bytes, encoded: _ENCODED, field: str) -> int:
+    """Where ``field`` begins in ``payload``, or the payload's end when it is not there."""
+    offset = 0
+    for key, parts in encoded.items():
+        # The dict is in the order in which the fields were cut off.
+        if key == field:
+            return offset
+        offset += len(parts["len"]) + len(parts["data"])
+    return len(payload)

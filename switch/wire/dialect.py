@@ -1,0 +1,133 @@
+"""A dialect: everything in which one network's messages differ from another's, read from data and frozen.
+
+A dialect is a folder of ``specs/`` with a ``dialect.toml``. It is loaded once at start; the codec looks everything up
+in it and decides nothing by itself.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from switch.contracts.errors import ConfigurationError
+from switch.contracts.message import EntryMode, Kind, Operation
+from switch.contracts.reason import Reason
+from switch.wire.dialect_file import FILE_NAME, DialectFile, read_dialect_file
+from switch.wire.field_table import FieldTable
+from switch.wire.framing import Framing
+from switch.wire.inbound import ManagementFunction
+from switch.wire.masking import SENSITIVE_FIELDS
+from switch.wire.rules import AnswerRules, Carriers, ChannelRules, Flags, ManagementRules
+from switch.wire.track2 import Track2Layout
+
+__all__ = ["Dialect", "MessageRule", "dialect_names", "load_dialect", "specs_root"]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRule:
+    """What one MTI is."""
+
+    mti: str
+    kind: Kind
+    repeat: bool  # an x1 MTI
+    response: str
+    needs: tuple[str, ...]  # fields without which it is a format error
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Dialect:
+    """One network's messages. Nothing in it changes after loading."""
+
+    name: str
+    description: str
+    framing: Framing
+    spec: FieldTable  # pyiso8583's specification
+    content: Mapping[str, str]  # the class of each field: n, a, an, ans, b, z, xn
+    messages: Mapping[str, MessageRule]  # by MTI, repeats included
+    management: ManagementRules
+    management_functions: Mapping[str, ManagementFunction]  # by DE70
+    response_codes: Mapping[Reason, str]
+    operations: Mapping[str, Operation]  # by DE3[0:2]
+    entry_modes: Mapping[str, EntryMode]  # by DE22[0:2]
+    channels: ChannelRules
+    stand_in_approved: frozenset[str]
+    carriers: Carriers
+    flags: Flags
+    track2: Track2Layout
+    answer: AnswerRules
+    sensitive_fields: frozenset[str]  # never shown, never stored: those of any dialect and this one's CVV2 carrier
+
+    def response_code(self, reason: Reason) -> str:
+        """The DE39 that says ``reason`` to this network."""
+        return self.response_codes[reason]
+
+    def __repr__(self) -> str:
+        return f"Dialect({self.name})"
+
+
+def specs_root() -> Path:
+    """The folder of the dialects that came with the program.
+
+    Raises ConfigurationError when it isn't installed.
+    """
+    # specs is data without an __init__, so Python knows it as a namespace that may have several places.
+    found = importlib.util.find_spec("specs")
+    for place in (found.submodule_search_locations or ()) if found is not None else ():
+        if any(Path(place).glob(f"*/{FILE_NAME}")):
+            return Path(place)
+    raise ConfigurationError("specs: the folder of the dialects is not installed")
+
+
+def dialect_names(root: Path | None = None) -> tuple[str, ...]:
+    """The dialects in ``root`` (by default :func:`specs_root`), in alphabetical order."""
+    return tuple(sorted(path.parent.name for path in (root or specs_root()).glob(f"*/{FILE_NAME}")))
+
+
+def load_dialect(folder: Path) -> Dialect:
+    """Read, check and freeze the dialect in ``folder``; the folder's name is the dialect's.
+
+    Raises ConfigurationError naming file, table and key.
+    """
+    tables = read_dialect_file(folder)
+    cvv2 = tables.carriers.cvv2
+    return Dialect(
+        name=folder.name,
+        description=tables.description,
+        framing=tables.framing,
+        spec=FieldTable({key: row.specification() for key, row in tables.fields.items()}),
+        content={key: row.content for key, row in tables.fields.items()},
+        messages=_message_rules(tables),
+        management=tables.management,
+        management_functions=_management_functions(tables.management),
+        response_codes={reason: tables.response_codes[reason.value] for reason in Reason},
+        operations=tables.operations,
+        entry_modes=tables.entry_modes,
+        channels=ChannelRules(tables.channels),
+        stand_in_approved=frozenset(tables.stand_in.approved),
+        carriers=tables.carriers,
+        flags=tables.flags,
+        track2=tables.track2,
+        answer=tables.answer,
+        sensitive_fields=SENSITIVE_FIELDS | ({cvv2.field} if cvv2 is not None else set()),
+    )
+
+
+def _message_rules(tables: DialectFile) -> dict[str, MessageRule]:
+    rules: dict[str, MessageRule] = {}
+    for mti, row in tables.messages.items():
+        rules[mti] = MessageRule(mti, row.kind, False, row.response, row.needs)
+        if row.repeat:
+            rules[row.repeat] = MessageRule(row.repeat, row.kind, True, row.response, row.needs)
+    return rules
+
+
+def _management_functions(rules: ManagementRules) -> dict[str, ManagementFunction]:
+    by_function = {
+        ManagementFunction.SIGN_ON: rules.sign_on,
+        ManagementFunction.SIGN_OFF: rules.sign_off,
+        ManagementFunction.ECHO: rules.echo,
+        ManagementFunction.KEY_CHANGE: rules.key_change,
+    }
+    return {code: function for function, codes in by_function.items() for code in codes}
