@@ -21,7 +21,10 @@ __all__ = ["account"]
 
 @click.group()
 def account() -> None:
-    """Show balances and load money. All amounts are minor units (JPY 5000 is five thousand yen, USD 5000 fifty dollars)."""
+    """Show balances and load money.
+
+    All amounts are minor units (JPY 5000 is five thousand yen, USD 5000 fifty dollars).
+    """
 
 
 @account.command()
@@ -34,9 +37,7 @@ def account() -> None:
     help="A file with [[card]] tables, as simulators/cards.toml: prints an object by alias.",
 )
 @json_option
-def show(
-    config: Path, number: str | None, account_id: int | None, cards_file: Path | None, as_json: bool
-) -> None:
+def show(config: Path, number: str | None, account_id: int | None, cards_file: Path | None, as_json: bool) -> None:
     """Show a balance: posted (owned), held (set aside by open authorizations), available (posted - held)."""
     if sum(choice is not None for choice in (number, account_id, cards_file)) != 1:
         raise click.UsageError("give one of --card, --account, --cards-file")

@@ -44,9 +44,7 @@ def print_json(value: object) -> None:
     click.echo(text.decode())
 
 
-def with_database(
-    config: Path, work: Callable[[Settings, Connection], Awaitable[T]], *, issuing: bool = False
-) -> T:
+def with_database(config: Path, work: Callable[[Settings, Connection], Awaitable[T]], *, issuing: bool = False) -> T:
     """Runs ``work`` on a connection: the issuing role's where something is to be changed, else the daemon's."""
     settings = load_settings(config)
 
@@ -62,7 +60,7 @@ def with_database(
 
 
 def card_number(text: str) -> Pan:
-    """A card number from the command line, or from standard input where ``-`` stands (it then shows in no process list)."""
+    """A card number from the command line, or from stdin where ``-`` stands: it then shows in no process list."""
     digits = (sys.stdin.readline() if text == "-" else text).strip().replace(" ", "")
     if not (digits.isascii() and digits.isdigit() and 12 <= len(digits) <= 19):
         raise click.BadParameter("a card number has 12 to 19 digits")

@@ -131,9 +131,7 @@ def verify(config: Path, account_id: int | None, as_json: bool) -> None:
 @click.option("--account", "account_id", type=int, help="All messages of an account.")
 @click.option("--key", help="The message with this key (hex, as in the log and in `journal entries`).")
 @json_option
-def explain(
-    config: Path, number: str | None, account_id: int | None, key: str | None, as_json: bool
-) -> None:
+def explain(config: Path, number: str | None, account_id: int | None, key: str | None, as_json: bool) -> None:
     """Tell why messages were answered as they were: rule by rule, the values seen and the verdict. Newest first."""
     if sum(choice is not None for choice in (number, account_id, key)) != 1:
         raise click.UsageError("give one of --card, --account, --key")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 
 import click
+from simulators.command import acquirer
 
 from switch.cli.account import account
 from switch.cli.card import card
 from switch.cli.journal import journal
 from switch.cli.run import check_config, dev, migrate_command, serve_command
 from switch.contracts.errors import SwitchError
-
-from simulators.command import acquirer
 
 __all__ = ["main"]
 
@@ -28,7 +27,7 @@ def switch() -> None:
     To ask the books:   switch account show, switch journal explain, switch journal verify
 
     Every command has its own --help. Commands that print figures take --json.
-    """
+    """  # noqa: D301 -- click wants the control character, not its escape
 
 
 switch.add_command(dev)

@@ -73,9 +73,7 @@ def _say_ready(development: DevelopmentSwitch, ready: Ready) -> None:
     line = {
         "event": "ready",
         "config": str(development.config),
-        "listeners": [
-            {"dialect": one.dialect, "host": one.host, "port": one.port} for one in ready.listeners
-        ],
+        "listeners": [{"dialect": one.dialect, "host": one.host, "port": one.port} for one in ready.listeners],
         "database": development.dsn,
         "ops": ready.operations_url,
         "console": None,
@@ -96,7 +94,10 @@ def serve_command(config: Path) -> None:
 
 
 def _run(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
-    """Runs the daemon. Books that contradict themselves end it with exit code 1 and a named reason, not with approvals."""
+    """Runs the daemon.
+
+    Books that contradict themselves end it with exit code 1 and a named reason, not with approvals.
+    """
     try:
         trio.run(serve, settings, on_ready)
     except* InvariantBroken as group:

@@ -1,7 +1,8 @@
 """What a network asks and what the issuer answers, in words that belong to no dialect.
 
-A codec turns bytes into these values and back; the issuer's rules see nothing else. Amounts are integers of minor units,
-currencies ISO 4217 letters, instants UTC. All values are frozen; secrets are wrapped (``switch.contracts.secret``).
+A codec turns bytes into these values and back; the issuer's rules see nothing else. Amounts are integers of minor
+units, currencies ISO 4217 letters, instants UTC. All values are frozen; secrets are wrapped
+(``switch.contracts.secret``).
 """
 
 from __future__ import annotations
@@ -85,7 +86,10 @@ class StandIn(StrEnum):
 
 
 class OriginalElements(msgspec.Struct, frozen=True, kw_only=True):
-    """Original data elements (DE90). An element that the network zero-filled is an empty text: it can't be matched on."""
+    """Original data elements (DE90).
+
+    An element that the network zero-filled is an empty text: it can't be matched on.
+    """
 
     mti: str
     stan: str
@@ -96,8 +100,8 @@ class OriginalElements(msgspec.Struct, frozen=True, kw_only=True):
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One message that wants a decision or tells of one.
 
-    Key elements that the message lacks are empty texts. ``acquirer_id`` has no leading zeros, so that DE32 compares with
-    the zero-padded element of DE90.
+    Key elements that the message lacks are empty texts. ``acquirer_id`` has no leading zeros, so that DE32 compares
+    with the zero-padded element of DE90.
     """
 
     network: str  # which network's keys these are; several links may serve one network
@@ -148,8 +152,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What goes back. It holds no card data, so it is stored as it is and a repeat gets the same one.
 
-    ``response_code`` is the wire code (DE39) that was chosen when the answer was made: a later change of the dialect's map
-    must not change what a repeat gets.
+    ``response_code`` is the wire code (DE39) that was chosen when the answer was made: a later change of the dialect's
+    map must not change what a repeat gets.
     """
 
     reason: Reason

@@ -3,12 +3,12 @@
 ::
 
     DIR/postgresql/     the embedded server's data; it outlives a kill -9 of the daemon, as a real server would
-    DIR/keys/           development keys: the PAN keys are drawn at the first start, the card verification keys are public
-    DIR/programs.toml   the card programs of the test cards; edit it and start again
-    DIR/switch.toml     the settings, written anew at every start
-    DIR/switch.log      JSON lines
+    DIR/keys/           development keys: the PAN keys are drawn at the first start, the card verification keys are
+    public DIR/programs.toml   the card programs of the test cards; edit it and start again DIR/switch.toml     the
+    settings, written anew at every start DIR/switch.log      JSON lines
 
-Never for real cards: the database lets in everybody who can reach its socket, and the card verification keys are published.
+Never for real cards: the database lets in everybody who can reach its socket, and the card verification keys are
+published.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
+from simulators.cards import TestCard, load_cards
 from switch.contracts.secret import Pan
 from switch.daemon.embedded import EmbeddedPostgres
 from switch.daemon.settings import Settings, load_settings, load_vault
@@ -30,8 +31,6 @@ from switch.journal.connection import Connection, connect, translated
 from switch.journal.migrate import migrate
 from switch.vault.pan import NONCE_BYTES, PanVault
 from switch.wire.dialect import dialect_names
-
-from simulators.cards import TestCard, load_cards
 
 __all__ = ["DevelopmentSwitch"]
 

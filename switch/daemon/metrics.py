@@ -39,10 +39,14 @@ class Metrics(Collector):
         yield messages
         yield CounterMetricFamily("switch_batches", "Units of work that were committed", stats.batches)
         yield CounterMetricFamily("switch_database_failures", "Batches that found no database", stats.database_failures)
-        yield CounterMetricFamily("switch_commits_in_doubt", "Commits whose outcome was asked for", stats.commits_in_doubt)
+        yield CounterMetricFamily(
+            "switch_commits_in_doubt", "Commits whose outcome was asked for", stats.commits_in_doubt
+        )
         yield CounterMetricFamily("switch_messages_poisonous", "Messages that failed alone", stats.poisoned)
         yield CounterMetricFamily("switch_approvals_withdrawn", "Approvals too late to be sent", self._withdrawals.done)
-        yield GaugeMetricFamily("switch_withdrawals_waiting", "Late approvals not yet taken back", self._withdrawals.depth)
+        yield GaugeMetricFamily(
+            "switch_withdrawals_waiting", "Late approvals not yet taken back", self._withdrawals.depth
+        )
         yield GaugeMetricFamily("switch_queue_depth", "Messages that wait for a batch", self._loop.queue_depth)
         for field in fields(NetworkStats):
             family = GaugeMetricFamily if field.name in _GAUGES else CounterMetricFamily

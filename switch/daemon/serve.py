@@ -1,8 +1,8 @@
 """Running the switch: builds the rooms, joins them, and takes them down in order.
 
-Start: files are read and checked, the database is waited for, its schema is checked; then the listeners open, and only
-then is the program ready. Stop (SIGTERM or SIGINT): no new connections or messages, what is in flight is answered, sessions
-sign off and close, late approvals are taken back, the logs are written out.
+Start: files are read and checked, the database is waited for, its schema is checked; then the listeners open, and
+only then is the program ready. Stop (SIGTERM or SIGINT): no new connections or messages, what is in flight is
+answered, sessions sign off and close, late approvals are taken back, the logs are written out.
 """
 
 from __future__ import annotations
@@ -146,9 +146,7 @@ async def _run(
                                 drain=drain,
                             )
                         )
-                        listeners.append(
-                            ListenerReady(listener.dialect, listener.network, address.host, address.port)
-                        )
+                        listeners.append(ListenerReady(listener.dialect, listener.network, address.host, address.port))
                     for dialer in settings.dialer:
                         await links.start(
                             partial(
@@ -175,9 +173,7 @@ async def _run(
         background.cancel_scope.cancel()
 
 
-async def _open_operations(
-    settings: Settings, background: trio.Nursery, state: _State, metrics: Metrics
-) -> str:
+async def _open_operations(settings: Settings, background: trio.Nursery, state: _State, metrics: Metrics) -> str:
     text = "text/plain; charset=utf-8"
     host, port = await background.start(
         partial(
@@ -186,9 +182,11 @@ async def _open_operations(
             settings.operations.port,
             {
                 "/livez": lambda: (HTTPStatus.OK, text, b"alive\n"),
-                "/readyz": lambda: (HTTPStatus.OK, text, b"ready\n")
-                if state.ready
-                else (HTTPStatus.SERVICE_UNAVAILABLE, text, b"not ready\n"),
+                "/readyz": lambda: (
+                    (HTTPStatus.OK, text, b"ready\n")
+                    if state.ready
+                    else (HTTPStatus.SERVICE_UNAVAILABLE, text, b"not ready\n")
+                ),
                 "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", metrics.text()),
             },
         )
@@ -220,9 +218,7 @@ async def _check_database(settings: Settings, programs: dict[str, Program]) -> N
         raise ConfigurationError(f"{settings.programs}: cards refer to unknown program(s) {', '.join(missing)}")
 
 
-async def _watch_signals(
-    signals: AsyncIterator[int], drain: Drain, everything: trio.CancelScope
-) -> None:
+async def _watch_signals(signals: AsyncIterator[int], drain: Drain, everything: trio.CancelScope) -> None:
     async for number in signals:
         if drain.begun:
             log.warning("stopping_at_once", signal=signal.Signals(number).name)

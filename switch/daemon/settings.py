@@ -120,9 +120,7 @@ def load_programs(path: Path) -> dict[str, Program]:
 
 def load_vault(settings: VaultSettings) -> PanVault:
     """Raises ConfigurationError naming the key file, never its contents."""
-    data_keys = {
-        number: load_key(path, length_bytes=DATA_KEY_BYTES) for number, path in settings.pan_data_keys.items()
-    }
+    data_keys = {number: load_key(path, length_bytes=DATA_KEY_BYTES) for number, path in settings.pan_data_keys.items()}
     if settings.pan_data_key_current not in data_keys:
         raise ConfigurationError(f"vault.pan_data_key_current: there is no data key {settings.pan_data_key_current}")
     lookup_key = load_key(settings.pan_lookup_key, length_bytes=LOOKUP_KEY_BYTES)

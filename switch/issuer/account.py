@@ -1,8 +1,8 @@
 """The balance of one account and the movements that change it.
 
 Two figures make a balance: ``posted`` (what the cardholder owns) and ``held`` (what open authorizations set aside);
-``available = posted - held``. A movement names the side that gives and the side that receives, as double entry does; what it
-does to the two figures follows from the sides alone, so no caller can get it wrong:
+``available = posted - held``. A movement names the side that gives and the side that receives, as double entry does;
+what it does to the two figures follows from the sides alone, so no caller can get it wrong:
 
     ======================  ======================  ========  ======
     debit                   credit                  posted    held
@@ -52,7 +52,10 @@ _OWN = frozenset({Side.AVAILABLE, Side.HELD})
 
 
 class Movement(msgspec.Struct, frozen=True):
-    """``amount_minor`` (> 0) moves from the debit side to the credit side. ``hold_id`` names the purchase it belongs to."""
+    """``amount_minor`` (> 0) moves from the debit side to the credit side.
+
+    ``hold_id`` names the purchase it belongs to.
+    """
 
     kind: EntryKind
     debit: Side
@@ -95,8 +98,9 @@ def book(account: Account, movement: Movement) -> Entry:
     """The journal entry that ``movement`` makes on ``account``.
 
     Raises:
-        InvariantBroken: the amount is not positive, neither or no side is the account's, or more would be taken from the held
-            figure than is held. The rules never ask for that; if they do, the process must stop rather than book it.
+        InvariantBroken: the amount is not positive, neither or no side is the account's, or more would be taken from
+            the held figure than is held. The rules never ask for that; if they do, the process must stop rather than
+            book it.
     """
     amount = movement.amount_minor
     debit, credit = movement.debit, movement.credit

@@ -1,7 +1,7 @@
 """Booking an advice: somebody else decided, and tells what has happened.
 
-An advice can't be refused. It is booked whatever the card's status or the balance (which may go negative) and answered as
-accepted; what a person should look at becomes a *concern* in the exceptions.
+An advice can't be refused. It is booked whatever the card's status or the balance (which may go negative) and
+answered as accepted; what a person should look at becomes a *concern* in the exceptions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _ACCEPTED = Answer(reason=Reason.ADVICE_ACCEPTED)
 
 
 def decide_advice(case: Case) -> Decision:
-    """Books an authorization advice (0120: hold what was approved) or a financial advice (0220: post what was spent)."""
+    """Books what an advice tells.
+
+    An authorization advice (0120) holds what was approved, a financial advice (0220) posts what was spent.
+    """
     request, view = case.request, case.view
     if view.account is None or view.card is None:
         return _noted(case, "card_known", "unknown_card")
@@ -49,7 +52,10 @@ def _noted(case: Case, rule: str, concern: str) -> Decision:
 
 
 def _stand_in(case: Case, value: int, found: Match) -> Decision:
-    """The network stood in for us (STIP). Its approval folds into a hold that we placed too; its decline releases that."""
+    """The network stood in for us (STIP).
+
+    Its approval folds into a hold that we placed too; its decline releases that.
+    """
     hold = _hold_of(case, found)
     step = Step(
         "stand_in",
@@ -70,9 +76,7 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
         return Decision(answer=_ACCEPTED, trace=(step,))
     met = next((t for t in case.view.tombstones if tombstone_fits(t, case.request)), None)
     if met is not None:
-        return Decision(
-            answer=_ACCEPTED, trace=(step,), tombstone_met=met, concern="advice_after_reversal"
-        )
+        return Decision(answer=_ACCEPTED, trace=(step,), tombstone_met=met, concern="advice_after_reversal")
     if hold is None:
         return _new_hold(case, step, value)
     if hold.state is HoldState.OPEN:

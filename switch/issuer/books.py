@@ -1,8 +1,8 @@
 """The books of one batch in memory: what was loaded, and what the batch has changed since.
 
-Messages of one batch may touch the same account: each is decided on what the ones before it left. A repeat finds its original
-and a reversal finds what it reverses even when both came in the same batch. Nothing here does I/O; the journal loads the
-books, hands over message after message, and writes down what changed.
+Messages of one batch may touch the same account: each is decided on what the ones before it left. A repeat finds its
+original and a reversal finds what it reverses even when both came in the same batch. Nothing here does I/O; the
+journal loads the books, hands over message after message, and writes down what changed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from switch.issuer.stored import MessageState, StoredMessage
 from switch.issuer.usage import Usage
 from switch.issuer.withdrawal import decide_withdrawal
 
-__all__ = ["Books", "Booking", "Concern", "Item"]
+__all__ = ["Booking", "Books", "Concern", "Item"]
 
 
 class Item(msgspec.Struct, frozen=True):
     """One message of a batch.
 
-    ``withdraw`` asks to take its approval back instead of deciding it. ``resumed`` says that a commit with this very message
-    was in doubt: finding its key then is no repeat by the network.
+    ``withdraw`` asks to take its approval back instead of deciding it. ``resumed`` says that a commit with this very
+    message was in doubt: finding its key then is no repeat by the network.
     """
 
     request: Request
@@ -100,9 +100,7 @@ class Books:
         case = self._case(item)
         decision = decide_withdrawal(case) if item.withdraw else decide(case)
         if not decision.answer.response_code:
-            answer = msgspec.structs.replace(
-                decision.answer, response_code=item.response_code(decision.answer.reason)
-            )
+            answer = msgspec.structs.replace(decision.answer, response_code=item.response_code(decision.answer.reason))
             decision = msgspec.structs.replace(decision, answer=answer)
         self._apply(item, case, decision)
         return decision
@@ -143,8 +141,8 @@ class Books:
             self.usages[view.card.card_id] = decision.usage
             self.changed_usages[view.card.card_id] = (account_id, decision.usage)
         if decision.repeat_of is not None and item.resumed and not item.request.repeat:
-            # Nobody but us asked twice, so no answer was heard yet. Writing the row once more makes the answer wait for a
-            # commit of its own: what a failed-over primary showed may not have been replicated.
+            # Nobody but us asked twice, so no answer was heard yet. Writing the row once more makes the answer wait
+            # for a commit of its own: what a failed-over primary showed may not have been replicated.
             self._amend(decision.repeat_of)
         elif decision.repeat_of is not None:
             self.repeats.append(ref)
@@ -153,9 +151,7 @@ class Books:
             )
             self.stored[ref] = repeat
         elif item.withdraw and decision.remember_as is not None and view.stored is not None:
-            self._amend(
-                msgspec.structs.replace(view.stored, state=decision.remember_as, answer=decision.answer)
-            )
+            self._amend(msgspec.structs.replace(view.stored, state=decision.remember_as, answer=decision.answer))
         elif decision.remember_as is not None:
             self._store(item, case, decision)
         if decision.tombstone_met is not None:

@@ -81,9 +81,9 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What to answer and what to book, with the reasons.
 
-    ``hold`` is the purchase as it stands afterwards; a new one has the ``hold_id`` of its first entry. ``repeat_of`` is
-    the stored message whose answer is given again; then nothing is booked. ``remember_as`` None means that the message itself
-    leaves no record (the same key is there already).
+    ``hold`` is the purchase as it stands afterwards; a new one has the ``hold_id`` of its first entry. ``repeat_of``
+    is the stored message whose answer is given again; then nothing is booked. ``remember_as`` None means that the
+    message itself leaves no record (the same key is there already).
     """
 
     answer: Answer

@@ -15,8 +15,8 @@ __all__ = ["decide"]
 def decide(case: Case) -> Decision:
     """Decides one message.
 
-    A message whose key is stored already is a repeat, whatever its MTI: it gets the stored answer, declines included, and
-    changes nothing. The same key with other content is answered 94 and shown to a person.
+    A message whose key is stored already is a repeat, whatever its MTI: it gets the stored answer, declines included,
+    and changes nothing. The same key with other content is answered 94 and shown to a person.
     """
     stored = case.view.stored
     if stored is not None:

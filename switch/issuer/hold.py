@@ -1,8 +1,9 @@
 """The life of one approved purchase, from the hold to its end.
 
-Theory of operation. A purchase begins when a message moves money: an authorization sets an amount aside (``open``), a single
-message posts it at once (``posted``). ``held_minor`` is what is still set aside, ``posted_minor`` what has left the account
-for good. A refund that arrives as a single message is a purchase with ``credit = True``: its posting brings money in.
+Theory of operation. A purchase begins when a message moves money: an authorization sets an amount aside (``open``), a
+single message posts it at once (``posted``). ``held_minor`` is what is still set aside, ``posted_minor`` what has
+left the account for good. A refund that arrives as a single message is a purchase with ``credit = True``: its posting
+brings money in.
 
 ::
 
@@ -65,7 +66,10 @@ TRANSITIONS: frozenset[tuple[HoldState | None, HoldState]] = frozenset(
 
 
 class Hold(msgspec.Struct, frozen=True):
-    """One purchase. Invariants: ``held_minor >= 0``, ``posted_minor >= 0``, and nothing is held unless the state is open."""
+    """One purchase.
+
+    Invariants: ``held_minor >= 0``, ``posted_minor >= 0``, and nothing is held unless the state is open.
+    """
 
     account_id: int
     hold_id: int  # the ``seq`` of the journal entry that began it

@@ -68,7 +68,10 @@ def find_original(request: Request, candidates: Sequence[Candidate], now: dateti
 
 
 def tombstone_fits(tombstone: StoredMessage, request: Request) -> bool:
-    """Whether the reversal that came early meant this request. The day's window is not used: it could hit a stranger."""
+    """Whether the reversal that came early meant this request.
+
+    The day's window is not used: it could hit a stranger.
+    """
     if tombstone.network != request.network:
         return False
     if tombstone.original_stan:
@@ -129,7 +132,7 @@ def _by_terminal_and_amount(request: Request, candidate: Candidate, now: datetim
 
 
 def _choose(request: Request, hits: Iterable[StoredMessage], level: str) -> Match:
-    """One of several messages on one level: the one that DE90 names, else the first of the one purchase they all moved."""
+    """Of several messages on one level, the one that DE90 names, else the first of the one purchase they all moved."""
     found = list(hits)
     original = request.original
     if len(found) > 1 and original is not None and original.stan:
@@ -140,4 +143,5 @@ def _choose(request: Request, hits: Iterable[StoredMessage], level: str) -> Matc
         found = [m for m in found if m.hold_id is not None] or found[:1]
     if len({m.hold_id for m in found}) > 1:
         return Match(level=level, ambiguous=True)
-    return Match(original=found[0], level=level)
+    # The message that placed the hold, rather than one that raised it.
+    return Match(original=min(found, key=lambda m: m.incremental), level=level)

@@ -115,7 +115,7 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         if not re.fullmatch(r"[A-Z]{3}", self.currency):
             raise ValueError(f"currency {self.currency!r} is not an ISO 4217 code")
         try:
-            self.zone
+            ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError) as exc:
             raise ValueError(f"time_zone {self.time_zone!r} is unknown") from exc
         unknown = [name for name in self.pipeline if name not in DEFAULT_PIPELINE]
@@ -135,7 +135,10 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return ZoneInfo(self.time_zone)
 
     def blocks_mcc(self, mcc: str) -> bool:
-        """Whether the MCC is outside what the program serves. An absent MCC is blocked only where an allow list stands."""
+        """Whether the MCC is outside what the program serves.
+
+        An absent MCC is blocked only where an allow list stands.
+        """
         blocked = self.__dict__.get("mcc_cache")
         if blocked is None:
             blocked = self.__dict__["mcc_cache"] = {}

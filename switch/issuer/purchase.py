@@ -68,9 +68,7 @@ def _approve(case: Case, trace: tuple[Step, ...], approved_minor: int | None) ->
     cvv2 = _cvv2_result(trace)
     match request.operation:
         case Operation.BALANCE_INQUIRY:
-            answer = Answer(
-                reason=Reason.APPROVED, approval_code=code, balances=balances(account), cvv2_result=cvv2
-            )
+            answer = Answer(reason=Reason.APPROVED, approval_code=code, balances=balances(account), cvv2_result=cvv2)
             return Decision(answer=answer, trace=trace)
         case Operation.ACCOUNT_VERIFICATION:
             # "account verified (zero amount): 00 or 85" by the dialect's map.

@@ -1,7 +1,7 @@
 """Undoing a message, in part or in full (0400 and 0420).
 
-A reversal can't be declined. It changes what is still there to undo and nothing else: a second reversal, a reversal of a
-decline or of more than there is changes nothing. One that comes before its original leaves a tombstone, and the
+A reversal can't be declined. It changes what is still there to undo and nothing else: a second reversal, a reversal
+of a decline or of more than there is changes nothing. One that comes before its original leaves a tombstone, and the
 original is declined when it arrives. What can't be told for sure is left to a person.
 """
 
@@ -85,7 +85,8 @@ def take_back(case: Case, hold: Hold, final_minor: int, end: HoldState) -> tuple
 def _final_amount(request: Request, original: StoredMessage, hold: Hold) -> tuple[int, str]:
     """What should be left of the purchase, and why not, when that can't be told or there is nothing to take back.
 
-    DE95 is the final amount. Without it the reversal is full, and DE4 repeats what was asked, approved or is still held.
+    DE95 is the final amount. Without it the reversal is full, and DE4 repeats what was asked, approved or is still
+    held.
     """
     current = hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor
     if request.replacement_amount_minor:

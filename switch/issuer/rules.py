@@ -1,8 +1,8 @@
 """The rules of the pipeline, one small pure function each.
 
-A rule sees the case and says pass or a reason to decline, with the values that it looked at. A program lists the rules that apply
-and their order; ``funds`` comes last, because it also says how much can be approved. Rules decide **requests** only: an advice
-tells what has happened and is booked whatever a rule would say.
+A rule sees the case and says pass or a reason to decline, with the values that it looked at. A program lists the
+rules that apply and their order; ``funds`` comes last, because it also says how much can be approved. Rules decide
+**requests** only: an advice tells what has happened and is booked whatever a rule would say.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _STATUS_REASON: Mapping[CardStatus, Reason] = {
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """``decline`` is None for a pass. ``approved_minor`` is set by ``funds`` alone, and less than asked in a partial approval."""
+    """``decline`` is None for a pass.
+
+    ``approved_minor`` is set by ``funds`` alone, and less than asked in a partial approval.
+    """
 
     seen: Seen
     decline: Reason | None = None

@@ -2,8 +2,8 @@
 
 The record serves three ends: a repeat gets the stored answer, a reversal or advice finds its original, and a person
 can read why. The idempotency key is made of what the network promises to be unique for one message and its repeats:
-network, MTI class, DE2, DE7, DE11, DE32, DE37. DE2 enters as its keyed look-up value, so the key can't be turned back into a
-card number by trying them all.
+network, MTI class, DE2, DE7, DE11, DE32, DE37. DE2 enters as its keyed look-up value, so the key can't be turned back
+into a card number by trying them all.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ class Usage(msgspec.Struct, frozen=True):
     def on(self, today: date) -> Usage:
         """The same usage with the counters of passed periods emptied.
 
-        A ``today`` before the stored day (another daemon's clock is ahead, or the clock went back) keeps the later day: a
-        limit must not open because of a clock.
+        A ``today`` before the stored day (another daemon's clock is ahead, or the clock went back) keeps the later
+        day: a limit must not open because of a clock.
         """
         if today <= self.day:
             return self

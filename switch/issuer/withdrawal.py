@@ -1,8 +1,11 @@
-"""Taking back an approval that nobody heard: the deadline had passed, 91 was sent, and then the approval became durable.
+"""Taking back an approval that nobody heard.
 
-The network counts the request as not approved, so the money must not stay set aside. The stored answer becomes 91 as well,
-so that a repeat hears what the network heard first. If, however, a repeat has been answered with the approval in the meantime,
-the network has heard it: then nothing is taken back. Both are decided under the account's lock, so they can't cross.
+The deadline had passed and 91 was sent; then the approval became durable all the same.
+
+The network counts the request as not approved, so the money must not stay set aside. The stored answer becomes 91 as
+well, so that a repeat hears what the network heard first. If, however, a repeat has been answered with the approval
+in the meantime, the network has heard it: then nothing is taken back. Both are decided under the account's lock, so
+they can't cross.
 """
 
 from __future__ import annotations
@@ -23,9 +26,7 @@ def decide_withdrawal(case: Case) -> Decision:
     """``case.view.stored`` is the late approval, or None when it never became durable (then there is nothing to do)."""
     stored = case.view.stored
     if stored is None or not stored.approved:
-        return Decision(
-            answer=_MISSED, trace=(Step("withdrawal", "nothing_stored", {}),), remember_as=None
-        )
+        return Decision(answer=_MISSED, trace=(Step("withdrawal", "nothing_stored", {}),), remember_as=None)
     if stored.repeats_answered:
         step = Step("withdrawal", "heard_by_a_repeat", {"repeats_answered": stored.repeats_answered})
         return Decision(answer=stored.answer, trace=(step,), remember_as=None)

@@ -1,7 +1,7 @@
 """Where trio meets asyncio: asyncpg runs on an asyncio loop inside trio (trio-asyncio).
 
-A crossing costs about 0.1 ms, so cross once a batch with a whole unit of work, never once a query. Guest mode and threads
-were measured and are slower. Nothing else in the house imports trio_asyncio.
+A crossing costs about 0.1 ms, so cross once a batch with a whole unit of work, never once a query. Guest mode and
+threads were measured and are slower. Nothing else in the house imports trio_asyncio.
 """
 
 from __future__ import annotations

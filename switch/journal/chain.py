@@ -1,11 +1,11 @@
 """The hash chain of one account's journal.
 
-Every entry's hash covers all of its columns and the hash of the entry before it, so a changed, removed or inserted row shows at
-every entry after it. The form that is hashed is fixed: a version byte, then the numbers as 8-byte big-endian integers, then the
-texts, each with its length in front, so that no two different rows have the same form.
+Every entry's hash covers all of its columns and the hash of the entry before it, so a changed, removed or inserted
+row shows at every entry after it. The form that is hashed is fixed: a version byte, then the numbers as 8-byte big-
+endian integers, then the texts, each with its length in front, so that no two different rows have the same form.
 
-Cutting off a chain's tail, or deleting a whole account, does not show in the chain alone; seals over all heads, kept outside
-the database, are for that.
+Cutting off a chain's tail, or deleting a whole account, does not show in the chain alone; seals over all heads, kept
+outside the database, are for that.
 """
 
 from __future__ import annotations

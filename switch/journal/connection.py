@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +59,7 @@ def translated(*, committing: bool = False) -> Iterator[None]:
         if exc.sqlstate in _AWAY or isinstance(exc, asyncpg.PostgresConnectionError):
             raise away(f"{type(exc).__name__} ({exc.sqlstate})") from exc
         raise JournalRefused(f"{exc.sqlstate}: {exc.args[0] if exc.args else type(exc).__name__}") from exc
-    except (OSError, asyncpg.InterfaceError, asyncio.TimeoutError, EOFError) as exc:
+    except (TimeoutError, OSError, asyncpg.InterfaceError, EOFError) as exc:
         raise away(f"{type(exc).__name__}: {exc}") from exc
 
 

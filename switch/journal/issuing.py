@@ -73,8 +73,8 @@ async def load_account(
 ) -> bool:
     """Credits money that came in outside the networks. The same reference loads the same account once.
 
-    Returns False when the reference was booked before. Raises JournalRefused, and InvariantBroken for an amount that is not
-    above zero.
+    Returns False when the reference was booked before. Raises JournalRefused, and InvariantBroken for an amount that
+    is not above zero.
     """
     key = hashlib.blake2b(f"load\x1f{reference}".encode(), key=pan_lookup, digest_size=16).digest()
     with translated():

@@ -147,7 +147,8 @@ def _explained(row: Any) -> dict[str, Any]:  # a Record; its columns are named h
         "repeats_answered": row["repeats_answered"],
         "decided_at": row["decided_at"].isoformat(),
         "trace": [
-            {"rule": rule, "verdict": verdict, "seen": seen} for rule, verdict, seen in msgspec.json.decode(row["trace"])
+            {"rule": rule, "verdict": verdict, "seen": seen}
+            for rule, verdict, seen in msgspec.json.decode(row["trace"])
         ],
     }
 

@@ -166,9 +166,7 @@ def entry_row(chained: ChainedEntry) -> tuple[object, ...]:
 
 def chained_entry_of(row: Row) -> ChainedEntry:
     """From the columns of ``journal_entry``. Raises ValueError for a kind or side that the code does not know."""
-    movement = Movement(
-        EntryKind(row["kind"]), Side(row["debit"]), Side(row["credit"]), row["amount"], row["hold_id"]
-    )
+    movement = Movement(EntryKind(row["kind"]), Side(row["debit"]), Side(row["credit"]), row["amount"], row["hold_id"])
     entry = Entry(
         movement,
         row["account_id"],

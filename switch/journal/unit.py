@@ -62,7 +62,10 @@ _CANDIDATES = """
     )
     SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
 """
-_HOLDS = "SELECT h.* FROM hold h JOIN unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id) USING (account_id, hold_id)"
+_HOLDS = """
+    SELECT h.* FROM hold h
+      JOIN unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id) USING (account_id, hold_id)
+"""
 _TOMBSTONES = "SELECT * FROM message_key WHERE account_id = ANY ($1) AND state = 'tombstone' ORDER BY decided_at"
 
 
@@ -114,7 +117,8 @@ class UnitOfWork:
                     await connection.execute("COMMIT")
                 return decisions
         except BaseException as exc:
-            # Whatever went wrong (a defect in a rule and a cancellation too): the open transaction must not keep its locks.
+            # Whatever went wrong (a defect in a rule and a cancellation too): the open transaction must not keep its
+            # locks.
             self._drop()
             if isinstance(exc, TimeoutError):
                 away = CommitUnknown if committing else DatabaseUnavailable

@@ -1,7 +1,7 @@
 """What is done with each frame of a session, as far as that takes no waiting.
 
-The reader hands over the complete frames of one read. Polls, 0800s, refusals and format errors are answered on the spot; what
-the house must see comes back as arrivals, whose deadlines run already. The room's docstring has the policy as a table.
+The reader hands over the complete frames of one read. Polls, 0800s, refusals and format errors are answered on the
+spot; what the house must see comes back as arrivals. The room's docstring has the policy as a table.
 """
 
 from __future__ import annotations
@@ -97,8 +97,7 @@ class Reception:
     def take_in(self, frames: Sequence[bytes]) -> list[Arrival]:
         """Answers what the house need not see, and returns the rest.
 
-        All frames of a read are on the clock before the first of them waits for the house. What the deadline watcher needs
-        to know is registered here, before any other task has a turn.
+        All of a read carry the same times: those of the read, since none came earlier and none waits unseen.
         """
         if self._link.drain.begun:
             # The drainer may not have had its turn yet, and nothing is taken in after the drain has begun.
@@ -137,8 +136,6 @@ class Reception:
                     received_monotonic=received_monotonic,
                     deadline=request_deadline if request.kind.is_request else inf,
                 )
-                if arrival.has_deadline:
-                    self._link.deadlines.add(arrival)
                 arrivals.append(arrival)
         return arrivals
 
@@ -171,7 +168,7 @@ class Reception:
         try:
             self._sender.post(encode())
         except WireError as failure:
-            # What could be read can nearly always be echoed; where it can't, silence is less harm than the session's end.
+            # What could be read can nearly always be echoed; where it can't, silence does less harm than an end.
             self._stats.encode_failures += 1
             log.warning("answer_unencodable", session=self._sender.label, mti=inbound.mti, error=type(failure).__name__)
 

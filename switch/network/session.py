@@ -217,12 +217,19 @@ class Session:
             arrivals = self._reception.take_in(frames)
             self._liveness.received(trio.current_time(), frames=len(frames), pending_bytes=self._framer.pending_bytes)
             if arrivals:
-                self._in_flight.add(len(arrivals))
-                self.stats.in_flight += len(arrivals)
+                self._register(arrivals)
                 await self._hand_over(arrivals)
             if broken:
                 await self._finish(CloseReason.FRAMING_ERROR)
                 return
+
+    def _register(self, arrivals: list[Arrival]) -> None:
+        """Counts a whole read in, and puts it on the clock, before its first message waits for the house."""
+        self._in_flight.add(len(arrivals))
+        self.stats.in_flight += len(arrivals)
+        for arrival in arrivals:
+            if arrival.has_deadline:
+                self.link.deadlines.add(arrival)
 
     async def _hand_over(self, arrivals: list[Arrival]) -> None:
         self._liveness.block()

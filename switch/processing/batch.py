@@ -149,8 +149,8 @@ class BatchLoop:
     async def _learn(self, unit: UnitOfWork, waiting: Sequence[Arrival], items: Sequence[Item]) -> None:
         """The commit is in doubt: runs the same items again, so that the keys tell what was booked.
 
-        Goes on until the database answers, or until every request has got its 91 and only advices and reversals wait, which
-        the network repeats. Requests that were answered 91 go to the withdrawals, which find out later.
+        Goes on until the database answers, or until every request has got its 91 and only advices and reversals wait,
+        which the network repeats. Requests that were answered 91 go to the withdrawals, which find out later.
         """
         resumed = [msgspec.structs.replace(item, resumed=True) for item in items]
         while any(arrival.has_deadline and not arrival.settled for arrival in waiting):

@@ -1,7 +1,7 @@
 """Approvals to take back: 91 went out, and the approval became durable all the same (see ``switch.issuer.withdrawal``).
 
-They are kept until the database has taken them. If the process dies first, they are gone: the money stays on hold until the
-network's own reversal or the hold's expiry, and nothing was approved that is not booked.
+They are kept until the database has taken them. If the process dies first, they are gone: the money stays on hold
+until the network's own reversal or the hold's expiry, and nothing was approved that is not booked.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Plain SQL files, applied in the order of their numbers by ``switch migrate``. A file that was applied never changes."""
+"""Plain SQL files, applied in the order of their numbers by ``switch migrate``.
+
+A file that was applied never changes.
+"""
