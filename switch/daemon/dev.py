@@ -37,7 +37,7 @@ __all__ = ["DevelopmentSwitch"]
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 _DATABASE = "switch"
-#: Stock clients just connect to these dialects; every other one wants a sign-on.
+#: Stock clients just connect to these dialects and know no echoes; every other dialect wants a sign-on.
 _NO_SIGN_ON_PREFIX = "iso87_"
 _LISTENER_PORT, _OPERATIONS_PORT = 8583, 9583
 
@@ -110,8 +110,9 @@ class DevelopmentSwitch:
                 f'dialect = "{dialect}"',
                 'host = "127.0.0.1"',
                 f"port = {self._port(_LISTENER_PORT + number)}",
-                f'sign_on = "{"optional" if dialect.startswith(_NO_SIGN_ON_PREFIX) else "required"}"',
             ]
+            if dialect.startswith(_NO_SIGN_ON_PREFIX):
+                lines += ['sign_on = "optional"', "echo_interval_seconds = 0"]
         return "\n".join(lines) + "\n"
 
     def _port(self, default: int) -> int:

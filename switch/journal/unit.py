@@ -24,7 +24,7 @@ from switch.issuer.books import Booking, Books, Item
 from switch.issuer.case import Decision, SecurityCodePort
 from switch.issuer.program import Program
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
-from switch.journal.connection import Connection, DatabaseSettings, connect, translated
+from switch.journal.connection import BY_INDEX, Connection, DatabaseSettings, connect, translated
 from switch.journal.rows import (
     account_of,
     amendment_row,
@@ -49,16 +49,16 @@ _CANDIDATES = """
                    AS w (account_id, card_id, retrieval_reference, stan, network_reference, terminal_id)
     ), found AS (
         SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, retrieval_reference)
-         WHERE w.retrieval_reference <> '' AND m.card_id = w.card_id
+         WHERE m.retrieval_reference <> '' AND w.retrieval_reference <> '' AND m.card_id = w.card_id
         UNION
         SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, stan)
-         WHERE w.stan <> '' AND m.card_id = w.card_id
+         WHERE m.stan <> '' AND w.stan <> '' AND m.card_id = w.card_id
         UNION
         SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, network_reference)
-         WHERE w.network_reference <> '' AND m.card_id = w.card_id
+         WHERE m.network_reference <> '' AND w.network_reference <> '' AND m.card_id = w.card_id
         UNION
         SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, terminal_id)
-         WHERE w.terminal_id <> '' AND m.card_id = w.card_id AND m.decided_at > now() - interval '1 day'
+         WHERE m.stan <> '' AND w.terminal_id <> '' AND m.card_id = w.card_id AND m.decided_at > now() - interval '1 day'
     )
     SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
 """
@@ -133,7 +133,9 @@ class UnitOfWork:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._settings, self._dsn, application="switch unit of work")
+            self._connection = await connect(
+                self._settings, self._dsn, application="switch unit of work", planner=BY_INDEX
+            )
         return self._connection
 
     def _drop(self) -> None:

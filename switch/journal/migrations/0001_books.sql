@@ -134,8 +134,11 @@ CREATE TABLE message_key (
     decided_at           timestamptz NOT NULL,
     PRIMARY KEY (account_id, key)
 ) WITH (fillfactor = 90);
-CREATE INDEX message_by_retrieval_reference ON message_key (account_id, retrieval_reference);
-CREATE INDEX message_by_stan ON message_key (account_id, stan);
+-- All of these are partial so that only queries that name the element can use them: while the table is young, the planner
+-- can't tell one index that begins with the account from another, and would look up a key by walking the account.
+CREATE INDEX message_by_retrieval_reference ON message_key (account_id, retrieval_reference)
+    WHERE retrieval_reference <> '';
+CREATE INDEX message_by_stan ON message_key (account_id, stan) WHERE stan <> '';
 CREATE INDEX message_by_network_reference ON message_key (account_id, network_reference) WHERE network_reference <> '';
 CREATE INDEX message_tombstone ON message_key (account_id) WHERE state = 'tombstone';
 COMMENT ON TABLE message_key IS 'Every decided message: its idempotency key, the answer that a repeat gets, and why.';

@@ -24,12 +24,16 @@ BEGIN
     SELECT i.item, c.card_id, c.program, c.expiry, c.service_code, c.status, c.locked,
            a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.tombstones,
            u.day, u.day_minor, u.day_count, u.month_minor, u.month_count, u.lifetime_minor, u.lifetime_count,
-           m
+           m.stored
       FROM unnest(lookups, keys) WITH ORDINALITY AS i (pan_lookup, key, item)
       LEFT JOIN card c ON c.pan_lookup = i.pan_lookup
       LEFT JOIN account a ON a.account_id = c.account_id
       LEFT JOIN limit_usage u ON u.account_id = c.account_id AND u.card_id = c.card_id
-      LEFT JOIN message_key m ON m.account_id = coalesce(c.account_id, 0) AND m.key = i.key
+      -- LIMIT keeps the planner from walking all messages of the account and comparing the keys afterwards.
+      LEFT JOIN LATERAL (
+          SELECT s AS stored FROM message_key s
+           WHERE s.account_id = coalesce(c.account_id, 0) AND s.key = i.key LIMIT 1
+      ) m ON true
      ORDER BY i.item;
 END $$;
 
@@ -87,7 +91,9 @@ BEGIN
     IF cardinality(holds) > 0 THEN
         SELECT count(*) INTO done
           FROM unnest(holds) n
-          LEFT JOIN hold o ON o.account_id = n.account_id AND o.hold_id = n.hold_id
+          LEFT JOIN LATERAL (
+              SELECT h.state FROM hold h WHERE h.account_id = n.account_id AND h.hold_id = n.hold_id LIMIT 1
+          ) o ON true
           JOIN hold_transition t ON t.before = coalesce(o.state, '') AND t.after = n.state;
         IF done <> cardinality(holds) THEN
             RAISE EXCEPTION 'a purchase would take a step that is not allowed' USING ERRCODE = 'SW001';
