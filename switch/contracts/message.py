@@ -85,7 +85,7 @@ class StandIn(StrEnum):
     DECLINED = "declined"
 
 
-class OriginalElements(msgspec.Struct, frozen=True, kw_only=True):
+class OriginalElements(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Original data elements (DE90).
 
     An element that the network zero-filled is an empty text: it can't be matched on.
@@ -97,7 +97,7 @@ class OriginalElements(msgspec.Struct, frozen=True, kw_only=True):
     acquirer_id: str  # without leading zeros
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One message that wants a decision or tells of one.
 
     Key elements that the message lacks are empty texts. ``acquirer_id`` has no leading zeros, so that DE32 compares
@@ -141,7 +141,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     replacement_amount_minor: int | None = None  # DE95: the final amount, not the amount to take off
 
 
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
+class Balance(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One entry for additional amounts (DE54)."""
 
     amount_type: str  # "01" ledger, "02" available, "57" original amount
@@ -149,7 +149,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int  # negative means the account owes
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Answer(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What goes back. It holds no card data, so it is stored as it is and a repeat gets the same one.
 
     ``response_code`` is the wire code (DE39) that was chosen when the answer was made: a later change of the dialect's

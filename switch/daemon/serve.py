@@ -7,6 +7,7 @@ answered, sessions sign off and close, late approvals are taken back, the logs a
 
 from __future__ import annotations
 
+import gc
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -83,6 +84,9 @@ async def serve(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
     """
     # A core dump would hold card numbers and keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Messages are freed by reference counting. The default threshold would walk the young objects of every batch
+    # several times for the few cycles that tasks and exceptions leave.
+    gc.set_threshold(50_000, 20, 50)
     programs = load_programs(settings.programs)
     dialects = load_dialects(settings)
     vault = load_vault(settings.vault)
@@ -160,6 +164,8 @@ async def _run(
                         )
                     state.ready = True
                     log.info("ready", listeners=len(listeners), dialers=len(settings.dialer), operations=url)
+                    gc.collect()
+                    gc.freeze()  # what start-up made stays for good
                     on_ready(Ready(tuple(listeners), url))
                     await drain.wait()
                     state.ready = False

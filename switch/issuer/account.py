@@ -51,7 +51,7 @@ class Side(StrEnum):
 _OWN = frozenset({Side.AVAILABLE, Side.HELD})
 
 
-class Movement(msgspec.Struct, frozen=True):
+class Movement(msgspec.Struct, frozen=True, gc=False):
     """``amount_minor`` (> 0) moves from the debit side to the credit side.
 
     ``hold_id`` names the purchase it belongs to.
@@ -64,7 +64,7 @@ class Movement(msgspec.Struct, frozen=True):
     hold_id: int | None = None
 
 
-class Account(msgspec.Struct, frozen=True):
+class Account(msgspec.Struct, frozen=True, gc=False):
     """The current balance. Invariant: ``held_minor >= 0``; available may be below the floor only through advices."""
 
     account_id: int
@@ -81,7 +81,7 @@ class Account(msgspec.Struct, frozen=True):
         return self.posted_minor - self.held_minor
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A movement with its place in the account's journal and the balances it leaves."""
 
     movement: Movement

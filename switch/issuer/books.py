@@ -29,7 +29,7 @@ from switch.issuer.withdrawal import decide_withdrawal
 __all__ = ["Booking", "Books", "Concern", "Item"]
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One message of a batch.
 
     ``withdraw`` asks to take its approval back instead of deciding it. ``resumed`` says that a commit with this very
@@ -45,14 +45,14 @@ class Item(msgspec.Struct, frozen=True):
     resumed: bool = False
 
 
-class Booking(msgspec.Struct, frozen=True):
+class Booking(msgspec.Struct, frozen=True, gc=False):
     """A journal entry and the message that caused it."""
 
     entry: Entry
     item: Item
 
 
-class Concern(msgspec.Struct, frozen=True):
+class Concern(msgspec.Struct, frozen=True, gc=False):
     """Something for a person to look at."""
 
     account_id: int

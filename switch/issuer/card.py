@@ -20,7 +20,7 @@ class CardStatus(StrEnum):
     CLOSED = "closed"
 
 
-class Card(msgspec.Struct, frozen=True):
+class Card(msgspec.Struct, frozen=True, gc=False):
     """One card. ``expiry`` is YYMM: the card is good through the last day of that month in the program's time zone."""
 
     card_id: int

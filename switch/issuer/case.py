@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -40,7 +42,7 @@ class SecurityCodePort(Protocol):
         ...
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class View(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What the books say, read under the account's lock. All None or empty where the card is unknown."""
 
     card: Card | None = None
@@ -53,7 +55,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     tombstones: tuple[StoredMessage, ...] = ()
 
 
-class Case(msgspec.Struct, frozen=True):
+class Case(msgspec.Struct, frozen=True, gc=False):
     """One message to decide, at the moment ``now`` (UTC)."""
 
     request: Request
@@ -66,11 +68,19 @@ class Case(msgspec.Struct, frozen=True):
     @property
     def today(self) -> date:
         """The day in the program's time zone."""
-        program = self.view.program
-        return (self.now if program is None else self.now.astimezone(program.zone)).date()
+        return local_date(self.now, None if self.view.program is None else self.view.program.zone)
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+@lru_cache(maxsize=1024)
+def local_date(moment: datetime, zone: ZoneInfo | None) -> date:
+    """The day of ``moment`` in ``zone`` (None:
+
+    UTC). All messages of a batch have one moment, so it is worked out once.
+    """
+    return moment.astimezone(zone or UTC).date()
+
+
+class Step(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One rule's part in a decision: its name, ``pass`` or the reason it declined with, and the values it saw."""
 
     rule: str
@@ -78,7 +88,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     seen: Seen
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What to answer and what to book, with the reasons.
 
     ``hold`` is the purchase as it stands afterwards; a new one has the ``hold_id`` of its first entry. ``repeat_of``

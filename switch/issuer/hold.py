@@ -65,7 +65,7 @@ TRANSITIONS: frozenset[tuple[HoldState | None, HoldState]] = frozenset(
 )
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold(msgspec.Struct, frozen=True, gc=False):
     """One purchase.
 
     Invariants: ``held_minor >= 0``, ``posted_minor >= 0``, and nothing is held unless the state is open.

@@ -29,14 +29,14 @@ WINDOW = timedelta(days=1)
 _ORIGINALS = frozenset({Kind.AUTHORIZATION, Kind.FINANCIAL, Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE})
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A stored message that might be the original, and when it was decided."""
 
     message: StoredMessage
     decided_at: datetime
 
 
-class Match(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """``original`` is None when nothing fits or when ``ambiguous``; ``level`` tells by which elements."""
 
     original: StoredMessage | None = None

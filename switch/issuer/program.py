@@ -115,7 +115,7 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         if not re.fullmatch(r"[A-Z]{3}", self.currency):
             raise ValueError(f"currency {self.currency!r} is not an ISO 4217 code")
         try:
-            ZoneInfo(self.time_zone)
+            self.__dict__["zone_cache"] = ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError) as exc:
             raise ValueError(f"time_zone {self.time_zone!r} is unknown") from exc
         unknown = [name for name in self.pipeline if name not in DEFAULT_PIPELINE]
@@ -132,7 +132,8 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     @property
     def zone(self) -> ZoneInfo:
         """The time zone in which days and months of limits begin."""
-        return ZoneInfo(self.time_zone)
+        zone: ZoneInfo = self.__dict__["zone_cache"]
+        return zone
 
     def blocks_mcc(self, mcc: str) -> bool:
         """Whether the MCC is outside what the program serves.

@@ -33,7 +33,7 @@ _STATUS_REASON: Mapping[CardStatus, Reason] = {
 }
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """``decline`` is None for a pass.
 
     ``approved_minor`` is set by ``funds`` alone, and less than asked in a partial approval.

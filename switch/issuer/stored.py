@@ -62,7 +62,7 @@ class MessageState(StrEnum):
     WITHDRAWN = "withdrawn"  # the approval came after the deadline and was taken back
 
 
-class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+class StoredMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One decided message. Key elements that it lacked are empty texts."""
 
     account_id: int  # 0 where no card was found

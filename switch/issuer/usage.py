@@ -13,7 +13,7 @@ import msgspec
 __all__ = ["Usage"]
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Amounts in minor units of the account's currency, counts in approved purchases."""
 
     card_id: int

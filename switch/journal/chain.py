@@ -30,7 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class ChainedEntry(msgspec.Struct, frozen=True):
+class ChainedEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry as it stands in the journal, with what caused it and its place in the chain."""
 
     entry: Entry

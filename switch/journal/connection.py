@@ -64,8 +64,8 @@ def translated(*, committing: bool = False) -> Iterator[None]:
         raise away(f"{type(exc).__name__}: {exc}") from exc
 
 
-#: For connections that only ever touch a few rows by key. Fresh tables have no statistics, and a plan that was made while
-#: they were empty (a scan, a hash join) would be kept while they grow; by index, the cost stays what it is.
+#: For connections that only ever touch a few rows by key. Fresh tables have no statistics, and a plan that was made
+#: while they were empty (a scan, a hash join) would be kept while they grow; by index, the cost stays what it is.
 BY_INDEX: Mapping[str, str] = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 

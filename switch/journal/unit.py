@@ -58,7 +58,8 @@ _CANDIDATES = """
          WHERE m.network_reference <> '' AND w.network_reference <> '' AND m.card_id = w.card_id
         UNION
         SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, terminal_id)
-         WHERE m.stan <> '' AND w.terminal_id <> '' AND m.card_id = w.card_id AND m.decided_at > now() - interval '1 day'
+         WHERE m.stan <> '' AND w.terminal_id <> '' AND m.card_id = w.card_id AND m.decided_at > now() - interval '1
+         day'
     )
     SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
 """
