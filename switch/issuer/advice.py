@@ -83,7 +83,7 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
         return _changed(case, step, set_held(hold, value, HoldState.RELEASED), value - hold.held_minor)
     if hold.state is HoldState.WITHDRAWN and hold.posted_minor == 0:
         # We took our late approval back, the network approved meanwhile: the money is spent after all.
-        return _changed(case, step, set_held(hold, value, HoldState.WITHDRAWN), value)
+        return _changed(case, step, set_held(hold, value, HoldState.WITHDRAWN), value, count=1)
     concern = "advice_after_reversal" if hold.state is HoldState.REVERSED else f"advice_after_{hold.state}"
     return Decision(answer=_ACCEPTED, trace=(step,), concern=concern)
 

@@ -49,7 +49,9 @@ def decide_reversal(case: Case) -> Decision:
     if hold is None:
         return _unchanged("original", "moved_nothing", seen)
     seen |= {"hold": hold.hold_id, "hold_state": hold.state, "held": hold.held_minor, "posted": hold.posted_minor}
-    if hold.state not in (HoldState.OPEN, HoldState.POSTED):
+    # An increment that was withdrawn is off the hold already: what is left belongs to the purchase that it raised.
+    withdrawn_increment = original.incremental and original.state is MessageState.WITHDRAWN
+    if withdrawn_increment or hold.state not in (HoldState.OPEN, HoldState.POSTED):
         return _unchanged("hold", "nothing_left", seen)
     if hold.state is HoldState.POSTED and original.kind in (Kind.AUTHORIZATION, Kind.AUTHORIZATION_ADVICE):
         # The authorization has been cleared: the money has moved, so a refund would have to bring it back.

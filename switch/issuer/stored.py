@@ -35,7 +35,10 @@ def idempotency_key(request: Request, pan_lookup: bytes) -> bytes:
 
 
 def fingerprint(request: Request) -> bytes:
-    """16 bytes over what the message asks for. The same key with another fingerprint is answered 94."""
+    """16 bytes over what the message asks for. The same key with another fingerprint is answered 94.
+
+    What a network may not keep (track data with the expiry, codes) is left out: a repeat comes without it.
+    """
     original = request.original
     parts = (
         request.operation,
@@ -44,7 +47,6 @@ def fingerprint(request: Request) -> bytes:
         request.mcc,
         request.terminal_id,
         request.merchant_id,
-        request.expiry,
         "i" if request.incremental else "",
         request.stand_in or "",
         "" if original is None else f"{original.mti}{original.stan}{original.transmitted}",

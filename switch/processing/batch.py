@@ -11,7 +11,7 @@ import msgspec
 import structlog
 import trio
 
-from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken, JournalRefused
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan
@@ -160,6 +160,11 @@ class BatchLoop:
             except (DatabaseUnavailable, CommitUnknown) as exc:
                 log.warning("commit_still_in_doubt", error=str(exc), messages=len(waiting))
                 continue
+            except JournalRefused as exc:
+                # Decided anew, the batch is refused, so it is not what was committed; only the keys can tell, one by
+                # one.
+                log.error("doubtful_batch_refused", error=str(exc), messages=len(waiting))
+                break
             self._answer(waiting, resumed, decisions, time.perf_counter())
             return
         for arrival, item in zip(waiting, items, strict=True):
