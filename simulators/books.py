@@ -24,6 +24,7 @@ The books are pure. Rejections are not errors: an answer that contradicts an ear
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
@@ -52,7 +53,10 @@ class State(StrEnum):
 
 
 class Purchase(msgspec.Struct):
-    """One purchase. ``posted_minor`` counts what left the account: a refund is negative. Invariant: held only while open."""
+    """One purchase. ``posted_minor`` counts what left the account: a refund is negative.
+
+    Invariant: nothing is held unless the state is open.
+    """
 
     alias: str
     state: State = State.NOTHING
@@ -91,8 +95,8 @@ class Books:
     def __init__(self, cards: Mapping[str, TestCard]) -> None:
         self._opening = {alias: (card.balance_minor, 0) for alias, card in cards.items()}
         self._currency = {alias: card.currency for alias, card in cards.items()}
-        self._posted = dict.fromkeys(cards, 0)
-        self._held = dict.fromkeys(cards, 0)
+        self._posted: Counter[str] = Counter(dict.fromkeys(cards, 0))
+        self._held: Counter[str] = Counter(dict.fromkeys(cards, 0))
         self._codes: dict[str, str] = {}
         self.purchases: dict[str, Purchase] = {}
         self.touched: set[str] = set()
@@ -113,7 +117,8 @@ class Books:
 
     def sent(self, message: Message) -> None:
         """``message`` may have reached the issuer. A repeat of it changes nothing."""
-        self.touched.add(message.alias)
+        if message.alias in self._currency:
+            self.touched.add(message.alias)
         purchase = self.purchases.get(message.purchase)
         if purchase is None:
             purchase = self.purchases[message.purchase] = Purchase(message.alias)
@@ -127,14 +132,16 @@ class Books:
         """
         purchase = self.purchases[message.purchase]
         known = self._codes.get(message.key)
-        if known is not None:
+        # A repeat of what nobody could decide is decided afresh, and its approval counts.
+        decided_now = known == "91" and code in APPROVALS
+        if known is not None and not decided_now:
             self._check_repeat(message, known, code)
             return
-        if message.key not in purchase.doubts:
+        if message.key not in purchase.doubts and not decided_now:
             return  # too late: its reversal or an advice has settled it already
         if message.act.must_be_accepted and code != "00":
             return
-        del purchase.doubts[message.key]
+        purchase.doubts.pop(message.key, None)
         self._codes[message.key] = code
         if code not in APPROVALS:
             return
@@ -166,8 +173,12 @@ class Books:
         for purchase in self.purchases.values():
             yield from purchase.doubts.values()
 
+    def strangers(self) -> list[str]:
+        """Cards that were never issued and yet were approved for something that moves money."""
+        return sorted(a for a in self._held | self._posted if a not in self._currency)
+
     def check_invariants(self) -> None:
-        """Raises AssertionError unless every total is the sum over its purchases and nothing is held but by open ones."""
+        """Raises AssertionError unless totals are the sums over purchases and only open ones hold anything."""
         for alias in self._held:
             mine = [p for p in self.purchases.values() if p.alias == alias]
             assert self._held[alias] == sum(p.held_minor for p in mine), alias
@@ -218,7 +229,7 @@ class Books:
             purchase.held_minor, purchase.state = 0, State.RELEASED
 
     def _reverse(self, purchase: Purchase, message: Message) -> None:
-        """Takes the purchase back to DE95 or to nothing. What was in doubt about the reversed message is settled now."""
+        """Takes the purchase back to DE95 or to nothing, which settles what was in doubt about the reversed message."""
         if message.replacement_minor is None:
             purchase.doubts = {key: m for key, m in purchase.doubts.items() if m.act is Act.REVERSAL}
         elif message.reverses is not None:
@@ -250,12 +261,15 @@ class Books:
 def compare(books: Books, shown: Mapping[str, Mapping[str, object]]) -> list[Difference]:
     """Where the books and the issuer's accounts disagree; an empty list means they agree.
 
-    ``shown`` maps each alias to what ``switch account show --json`` printed. Only cards that these books know are compared.
-    A purchase still in doubt is a difference too: agreement can't be claimed before everything is settled.
+    ``shown`` maps each alias to what ``switch account show --json`` printed. Only cards that these books know are
+    compared. A purchase in doubt is a difference too: nobody can claim agreement before everything is settled.
     """
     found = list(books.contradictions)
     doubts = [m for m in books.doubts() if m.act.moves_money]
     found += [Difference(m.alias, "doubt", f"an answer to {m.act} {m.key}", "none yet") for m in doubts]
+    found += [
+        Difference(alias, "account", "none: this card was never issued", "money moved") for alias in books.strangers()
+    ]
     for alias in sorted(books.touched | (shown.keys() & books.aliases)):
         account = shown.get(alias)
         if account is None:

@@ -10,7 +10,7 @@ import msgspec
 from switch.contracts.errors import ConfigurationError
 from switch.contracts.secret import Pan, Secret
 
-__all__ = ["TestCard", "load_cards"]
+__all__ = ["TestCard", "load_cards", "luhn_digit", "strangers"]
 
 
 class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,3 +81,33 @@ def load_cards(path: Path | None = None) -> dict[str, TestCard]:
             locked=row.locked,
         )
     return cards
+
+
+def luhn_digit(digits: str) -> str:
+    """The check digit (ISO/IEC 7812-1 annex B) that completes ``digits``."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 if place % 2 else 2)
+        total += value - 9 if value > 9 else value
+    return str(-total % 10)
+
+
+def strangers() -> dict[str, TestCard]:
+    """Cards that the issuer never issued: ``stranger`` is well formed, ``misdialled`` fails its check digit."""
+    body = f"{'411111':0<14}9"
+    good = int(luhn_digit(body))
+    return {
+        alias: TestCard(
+            alias=alias,
+            pan=Pan(f"{body}{digit}"),
+            expiry="3012",
+            service_code="101",
+            cvv2=Secret("000"),
+            program="",
+            currency="JPY",
+            balance_minor=0,
+            status="active",
+            locked=False,
+        )
+        for alias, digit in (("stranger", good), ("misdialled", (good + 1) % 10))
+    }

@@ -1,10 +1,10 @@
 """The wire's codec, quick for traffic that looks alike: a load generator must not be what limits a measurement.
 
-Theory of operation. Messages of one shape (the same fields, each of the same length) differ only in the values at fixed
-places. The first message of a shape goes through the real codec; from it a *layout* is learnt by encoding the message again
-with each value changed, and looking where the bytes differ. The next ones are the same bytes with other values put in.
-Decoding works backwards: when every byte that is no value (bitmaps, lengths) equals the layout's, the values stand where
-they stood. Whatever fits no layout takes the codec's own way, so both ways always give the same result.
+Theory of operation. Messages of one shape (the same fields, each of the same length) differ only in the values at
+fixed places. The first message of a shape goes through the real codec; from it a *layout* is learnt by encoding the
+message again with each value changed, and looking where the bytes differ. The next ones are the same bytes with other
+values put in. Decoding works backwards: when every byte that is no value (bitmaps, lengths) equals the layout's, the
+values stand where they stood. Whatever fits no layout takes the codec's own way, so both ways give the same result.
 """
 
 from __future__ import annotations

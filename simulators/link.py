@@ -2,8 +2,8 @@
 
 Theory of operation. A reader task cuts what arrives into frames and hands each answer to whoever waits for it; a writer
 task sends everything that was posted since its last turn in one piece, so that many requests in flight cost few system
-calls. An answer is recognised by class of message, STAN (DE11) and transmission time (DE7). Sign-ons and echoes that the
-switch sends are answered here. What nobody waits for is kept as a *stray*: late answers, and answers to raw frames.
+calls. An answer is recognised by class of message, STAN (DE11) and transmission time (DE7). Sign-ons and echoes that
+the switch sends are answered here. What nobody waits for is kept as a *stray*: late answers, answers to raw frames.
 
 A broken connection ends both tasks; everyone who waits then gets None.
 """
@@ -67,8 +67,8 @@ class Link:
 
     # ── asking
 
-    async def ask(self, fields: Mapping[str, str], timeout: float) -> dict[str, str] | None:
-        """Sends ``fields`` and waits for the answer; None when there is none within ``timeout`` seconds or the link broke.
+    async def ask(self, fields: Mapping[str, str], seconds: float) -> dict[str, str] | None:
+        """Sends ``fields`` and waits for the answer; None when there is none within ``seconds`` or the link broke.
 
         Raises EncodeFailure when the dialect can't express the fields.
         """
@@ -81,13 +81,13 @@ class Link:
 
         key = answer_key(fields)
         self.post(key, self.frame(fields), take)
-        with trio.move_on_after(timeout):
+        with trio.move_on_after(seconds):
             await came.wait()
         self.forget(key, take)
         return answers[0] if answers else None
 
     def post(self, key: str, frame: bytes | bytearray, on_answer: OnAnswer) -> None:
-        """Queues a frame; ``on_answer`` is called once, from the reader's task. On a broken link it gets None at once."""
+        """Queues a frame; ``on_answer`` is called once, by the reader. On a broken link it gets None at once."""
         if self.closed.is_set():
             on_answer(None)
             return
@@ -131,12 +131,12 @@ class Link:
 
     # ── network management
 
-    async def manage(self, function: ManagementFunction, timeout: float) -> str | None:
+    async def manage(self, function: ManagementFunction, seconds: float) -> str | None:
         """Sends a sign-on, sign-off or echo; DE39 of the answer, or None."""
         self._management_stan += 1
         stan = f"{self._management_stan:06d}"
         payload = self.codec.encode_management(function, stan=stan, now=datetime.now(UTC))
-        answer = await self.ask(self.codec.decode_fields(payload), timeout)
+        answer = await self.ask(self.codec.decode_fields(payload), seconds)
         return None if answer is None else answer.get("39", "")
 
     # ── the tasks
@@ -230,26 +230,26 @@ async def connect(
     port: int,
     *,
     sign_on: bool = True,
-    timeout: float = 5.0,
+    seconds: float = 5.0,
     name: str = "",
 ) -> Link:
     """A connected session whose tasks live in ``nursery``, signed on unless told otherwise.
 
     Raises:
-        LinkRefused: no connection within ``timeout`` seconds, or the sign-on was not answered with 00.
+        LinkRefused: no connection within ``seconds`` seconds, or the sign-on was not answered with 00.
     """
     stream: trio.SocketStream | None = None
     try:
-        with trio.move_on_after(timeout):
+        with trio.move_on_after(seconds):
             stream = await trio.open_tcp_stream(host, port)
     except OSError as exc:
         raise LinkRefused(f"no connection to {host}:{port}") from exc
     if stream is None:
-        raise LinkRefused(f"no connection to {host}:{port} within {timeout:g} s")
+        raise LinkRefused(f"no connection to {host}:{port} within {seconds:g} s")
     link = Link(codec, stream, name or f"{codec.dialect.name} {host}:{port}")
     await nursery.start(link.run)
     if sign_on:
-        code = await link.manage(ManagementFunction.SIGN_ON, timeout)
+        code = await link.manage(ManagementFunction.SIGN_ON, seconds)
         if code != "00":
             link.close()
             raise LinkRefused(f"{link.name}: the sign-on was answered with {code or 'nothing'}")
@@ -258,14 +258,14 @@ async def connect(
 
 @asynccontextmanager
 async def open_link(
-    codec: Codec, host: str, port: int, *, sign_on: bool = True, timeout: float = 5.0
+    codec: Codec, host: str, port: int, *, sign_on: bool = True, seconds: float = 5.0
 ) -> AsyncIterator[Link]:
     """One session for a block of code, signed off and closed at its end. Raises as :func:`connect`, in a group."""
     async with trio.open_nursery() as nursery:
-        link = await connect(nursery, codec, host, port, sign_on=sign_on, timeout=timeout)
+        link = await connect(nursery, codec, host, port, sign_on=sign_on, seconds=seconds)
         try:
             yield link
             if sign_on and not link.closed.is_set():
-                await link.manage(ManagementFunction.SIGN_OFF, timeout)
+                await link.manage(ManagementFunction.SIGN_OFF, seconds)
         finally:
             link.close()

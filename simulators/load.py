@@ -1,8 +1,8 @@
 """Load: many messages of a chosen mix, measured.
 
 Two modes. *Closed loop*: ``window`` messages are in flight, each answer sends the next one; it finds the highest rate.
-*Open loop*: messages leave at a rate whatever happens to the earlier ones, and a latency counts from the moment the message
-was scheduled for, so that a stall of the switch shows in every message that it delayed.
+*Open loop*: messages leave at a rate whatever happens to the earlier ones, and a latency counts from the moment the
+message was scheduled for, so that a stall of the switch shows in every message that it delayed.
 
 Everything is drawn from one seeded generator: the same seed makes the same sequence of acts, cards and amounts (what a
 reversal takes back still depends on which answers came first).
@@ -44,25 +44,26 @@ MIX: Mapping[str, float] = {
 }
 
 _RECENT_MAX = 512
+_WINDOW_CLOSED, _WINDOW_OPEN = 32, 10_000
 _TICK_SECONDS = 0.05
 
 
 class LoadSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``window`` is how many are in flight (the most, in an open loop). Ends at ``count`` messages or after ``seconds``."""
+    """``window`` is how many are in flight (at most, in an open loop). Ends after ``count`` messages or ``seconds``."""
 
-    window: int = 32
+    window: int | None = None  # 32 in a closed loop, 10,000 in an open one
     count: int | None = None
     seconds: float | None = None
     rate: float | None = None  # messages per second; None: closed loop
     seed: int = 1
-    mix: Mapping[str, float] = MIX
+    mix: Mapping[str, float] = msgspec.field(default_factory=lambda: MIX)
     cards: tuple[str, ...] = tuple(f"load-{i}" for i in range(20))
     amount_minor_max: int = 3_000
 
     def __post_init__(self) -> None:
         if self.count is None and self.seconds is None:
             raise ValueError("a load ends at a count of messages or after some seconds: give one")
-        if self.window < 1 or (self.count is not None and self.count < 1):
+        if (self.window is not None and self.window < 1) or (self.count is not None and self.count < 1):
             raise ValueError("window and count are at least 1")
         if (self.seconds is not None and self.seconds <= 0) or (self.rate is not None and self.rate <= 0):
             raise ValueError("seconds and rate are above zero")
@@ -72,7 +73,7 @@ class LoadSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadResult(msgspec.Struct, kw_only=True):
-    """What happened. Latencies in milliseconds by share of the answered messages (0.5: half were at least this quick)."""
+    """What happened. ``latency_ms`` has percentiles over the answered messages, in milliseconds."""
 
     seed: int
     sent: int
@@ -101,6 +102,7 @@ class _Load:
     def __init__(self, network: AcquirerNetwork, settings: LoadSettings) -> None:
         self.network = network
         self.settings = settings
+        self.window = settings.window or (_WINDOW_CLOSED if settings.rate is None else _WINDOW_OPEN)
         self.rng = random.Random(settings.seed)
         self.acts = tuple(settings.mix)
         self.weights = tuple(accumulate(settings.mix.values()))
@@ -155,7 +157,7 @@ class _Load:
 
     async def _closed(self) -> None:
         """Fills the window; answers keep it full. Slots whose message got no answer wait here until a link is up."""
-        self.idle_slots = self.settings.window
+        self.idle_slots = self.window
         while not self.finished():
             # With the switch away only one new purchase per tick: people at tills are not as quick as machines.
             away = not any(self.network.live_links(maker.network) for maker in self.makers)
@@ -172,7 +174,7 @@ class _Load:
         number = 0
         while not self.finished():
             due = int((time.perf_counter() - started) * rate) + 1
-            while number < due and self.in_flight < self.settings.window and not self.finished():
+            while number < due and self.in_flight < self.window and not self.finished():
                 self._send(started + number / rate)
                 number += 1
             await trio.sleep(min(0.002, 1 / rate))

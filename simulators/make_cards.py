@@ -1,8 +1,8 @@
 """Makes ``simulators/cards.toml``: the test cards that everybody outside the issuer uses.
 
-``python -m simulators.make_cards`` writes the file; it is the same every time, and a test checks that the file is what this
-module makes. Numbers are counted up inside BIN ranges that card schemes and processors publish for testing, so none
-can belong to a person. CVV2 is computed with the development keys of ``keys.toml``.
+``python -m simulators.make_cards`` writes the file; it is the same every time, and a test checks that the file is
+what this module makes. Numbers are counted up inside BIN ranges that card schemes and processors publish for testing,
+so none can belong to a person. CVV2 is computed with the development keys of ``keys.toml``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 
 from psec.cvv import generate_cvv
 
-__all__ = ["BINS", "card_plan", "luhn_digit", "main", "make_toml"]
+from simulators.cards import luhn_digit
+
+__all__ = ["BINS", "card_plan", "main", "make_toml"]
 
 #: The first six digits by program, each from a test number that schemes or processors publish.
 BINS = {
@@ -91,15 +93,6 @@ def card_plan() -> Iterator[Plan]:
     for i in range(3):
         yield Plan(f"no-partial-{i}", "no_partial", 100_000)
     yield Plan("no-partial-low", "no_partial", 3_000)
-
-
-def luhn_digit(digits: str) -> str:
-    """The check digit (ISO/IEC 7812-1 annex B) that completes ``digits``."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 if place % 2 else 2)
-        total += value - 9 if value > 9 else value
-    return str(-total % 10)
 
 
 def make_toml() -> str:

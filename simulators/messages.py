@@ -1,7 +1,7 @@
 """What an acquirer sends: builders for every kind of message, as fields ready for a codec.
 
-A builder fills the elements that a terminal and its acquirer know. What differs between dialects (where CVV2 travels, which
-flag tells that a terminal takes a partial approval, how an operation is coded) is read from the dialect, so the
+A builder fills the elements that a terminal and its acquirer know. What differs between dialects (where CVV2 travels,
+which flag tells that a terminal takes a partial approval, how an operation is coded) is read from the dialect, so the
 same scenario speaks to any network. STAN and retrieval reference count up from a seeded start; the reference begins
 with the second in which the maker was made, so that two runs with one seed do not meet each other's purchases.
 """
@@ -57,9 +57,7 @@ class Act(StrEnum):
         return self not in _STILL
 
 
-_TOLD = frozenset(
-    {Act.STAND_IN_APPROVAL, Act.STAND_IN_DECLINE, Act.FINANCIAL_ADVICE, Act.REFUND_ADVICE, Act.REVERSAL}
-)
+_TOLD = frozenset({Act.STAND_IN_APPROVAL, Act.STAND_IN_DECLINE, Act.FINANCIAL_ADVICE, Act.REFUND_ADVICE, Act.REVERSAL})
 _STILL = frozenset({Act.VERIFICATION, Act.INQUIRY, Act.REFUND_AUTHORIZATION})
 
 _OPERATIONS = {
@@ -97,7 +95,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     country: str = "JP"
     currency: str = ""  # empty: the card's own
     expiry: str | None = ""  # DE14; empty: the card's own; None: not sent
-    cvv2: str | None = None  # "card": the card's own; another text is sent as it is
+    cvv2: str | None = None  # "card": the card's own; "wrong": another; any other text is sent as it is
+    cvv: str | None = None  # sends track 2 (DE35) with this CVV
     partial: bool = False  # the terminal takes a partial approval
 
 
@@ -140,6 +139,11 @@ def as_repeat(message: Message) -> Message:
 def as_advice(reversal: Message) -> Message:
     """A reversal that is told as an advice (0420), as a store-and-forward queue sends it."""
     return msgspec.structs.replace(reversal, fields={**reversal.fields, "t": "0420"})
+
+
+def _cvv2(card: TestCard, wanted: str) -> str:
+    own = card.cvv2.reveal()
+    return {"card": own, "wrong": f"{(int(own) + 1) % 1000:03d}"}.get(wanted, wanted)
 
 
 _Meaning = TypeVar("_Meaning", bound=StrEnum)
@@ -221,9 +225,16 @@ class Maker:
         return self.request(Act.VERIFICATION, alias, 0, terms)
 
     def request(
-        self, act: Act, alias: str, amount_minor: int, terms: Terms | None = None, *, reference: str = ""
+        self,
+        act: Act,
+        alias: str,
+        amount_minor: int,
+        terms: Terms | None = None,
+        *,
+        reference: str = "",
+        extra: Mapping[str, str] | None = None,
     ) -> Message:
-        """Any request; ``reference`` (DE37) continues an earlier purchase."""
+        """Any request. ``reference`` (DE37) continues a purchase; ``extra`` elements replace what would be sent."""
         terms = terms or Terms()
         card = self._cards[alias]
         fields = {
@@ -245,12 +256,16 @@ class Maker:
         if terms.expiry is not None:
             fields["14"] = terms.expiry or card.expiry
         if terms.cvv2 is not None:
-            self._put_cvv2(fields, card.cvv2.reveal() if terms.cvv2 == "card" else terms.cvv2)
+            self._put_cvv2(fields, _cvv2(card, terms.cvv2))
+        if terms.cvv is not None:
+            # PVKI and PVV are zero: no PIN is offset-checked here. The CVV stands where the dialect's issuers put it.
+            discretionary = "0" * self.dialect.track2.cvv_at + terms.cvv
+            fields["35"] = f"{card.pan.reveal()}={card.expiry}{card.service_code}{discretionary}"
         flags = self.dialect.flags
         for flag, is_so in ((flags.partial_supported, terms.partial), (flags.incremental, act is Act.INCREMENT)):
             if is_so and flag is not None:
                 self._lay(fields, flag.field, flag.at, flag.equals)
-        return self._message(act, alias, amount_minor, fields)
+        return self._message(act, alias, amount_minor, {**fields, **(extra or {})})
 
     # ── what follows a purchase
 
@@ -340,10 +355,10 @@ class Maker:
     def _following(self, request: Message, mti: str, amount_minor: int) -> dict[str, str]:
         """The elements that a later message of the same purchase repeats, under a STAN of its own.
 
-        A security code is never sent again: nobody may have kept it.
+        Track data, PIN block and security code are never sent again: nobody may have kept them.
         """
         cvv2 = self.dialect.carriers.cvv2
-        dropped = {"39", "38", "54", "90", "95", "" if cvv2 is None else cvv2.field}
+        dropped = {"35", "38", "39", "52", "54", "90", "95", "" if cvv2 is None else cvv2.field}
         kept = {key: value for key, value in request.fields.items() if key not in dropped}
         return {**kept, "t": mti, "4": f"{amount_minor:012d}", **self._when_and_stan()}
 

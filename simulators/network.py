@@ -24,7 +24,7 @@ import msgspec
 import trio
 
 from simulators.books import APPROVALS, Books
-from simulators.cards import TestCard
+from simulators.cards import TestCard, strangers
 from simulators.fast_codec import FastCodec
 from simulators.link import Link, LinkRefused, answer_key, connect
 from simulators.messages import Act, Maker, Message, as_advice, as_repeat
@@ -114,10 +114,12 @@ class AcquirerNetwork:
         self.habits = habits or Habits()
         self.cards = cards
         self.books = Books(cards) if books is None else books
-        self.makers = {e.dialect.name: Maker(e.dialect, cards, seed=seed) for e in self.endpoints}
-        self.counts: Counter[str] = Counter()
+        self.makers = {e.dialect.name: Maker(e.dialect, {**strangers(), **cards}, seed=seed) for e in self.endpoints}
+        self.counts: Counter[str] = Counter()  # what happened, in words: "0100 sent", "unanswered", "links lost" …
+        self.codes: Counter[str] = Counter()  # DE39 of all answers
         self._codecs: dict[str, Codec] = {e.dialect.name: FastCodec(e.dialect) for e in self.endpoints}
         self._links: dict[str, list[Link]] = {e.dialect.name: [] for e in self.endpoints}
+        self._addresses = {e.dialect.name: (e.host, e.port) for e in self.endpoints}
         self._turn = 0
         self._pending: deque[_Pending] = deque()
         self._in_flight = 0
@@ -144,13 +146,11 @@ class AcquirerNetwork:
 
     def submit(self, message: Message, done: Callable[[Outcome], None]) -> None:
         """Sends ``message``; ``done`` is called once. At once, when no link is up or the store is full."""
-        links = self._links[message.network]
-        if not links or self._in_flight + len(self._stored) >= self.habits.stored_max:
+        link = self._pick(message.network)
+        if link is None or self._in_flight + len(self._stored) >= self.habits.stored_max:
             self.counts["not sent"] += 1
             self._unreachable(message, done)
             return
-        self._turn += 1
-        link = links[self._turn % len(links)]
         frame = link.frame(message.fields)
         deadline = trio.current_time() + self.habits.answer_timeout
         pending = _Pending(self, message, link, answer_key(message.fields), deadline, done)
@@ -170,6 +170,8 @@ class AcquirerNetwork:
             pending.done(Outcome(message=message, code=None, stood_in=stood_in))
             return
         code = answer.get("39", "")
+        self.counts["answered"] += 1
+        self.codes[code] += 1
         approved = int(answer["4"]) if code in APPROVALS and "4" in answer else None
         self.books.answered(message, code, approved)
         stood_in = False
@@ -178,6 +180,11 @@ class AcquirerNetwork:
         elif message.act.must_be_accepted and code != "00":
             self.books.refused(message, code)
         pending.done(Outcome(message=message, code=code, approved_minor=approved, fields=answer, stood_in=stood_in))
+
+    async def ask_raw(self, network: str, fields: Mapping[str, str]) -> dict[str, str] | None:
+        """Sends any fields on a live link and gives the answer back, past the books: for lost answers and forgeries."""
+        link = await self._live_link(network)
+        return await link.ask(fields, self.habits.answer_timeout)
 
     # ── no answer
 
@@ -188,7 +195,7 @@ class AcquirerNetwork:
     def _unanswered(self, message: Message, *, sent: bool, reverse: bool = True) -> bool:
         """What the table in the module's header says; True when the network stood in."""
         maker = self.makers[message.network]
-        if self.books.code(message) is not None:
+        if self.books.code(message) not in (None, *_UNDECIDED):
             return False  # Only a repeat went unanswered: what it repeats was answered before.
         if message.act.must_be_accepted:
             self._store(message, sent=sent)
@@ -244,6 +251,7 @@ class AcquirerNetwork:
             answer = await link.ask(form.fields, self.habits.answer_timeout)
             code = None if answer is None else answer.get("39", "")
             if code is not None:
+                self.codes[code] += 1
                 self.books.answered(message, code)
                 if code not in _UNDECIDED:
                     break
@@ -255,15 +263,35 @@ class AcquirerNetwork:
 
     # ── links
 
+    def moved(self, network: str, host: str, port: int) -> None:
+        """The switch listens somewhere else from now on; links that are up stay."""
+        self._addresses[network] = (host, port)
+
     def live_links(self, network: str) -> int:
         """How many sessions of a network are up."""
-        return len(self._links[network])
+        return sum(not link.closed.is_set() for link in self._links[network])
+
+    def _pick(self, network: str) -> Link | None:
+        """The live links in turn; None when all are down."""
+        links = self._links[network]
+        for _ in links:
+            self._turn += 1
+            link = links[self._turn % len(links)]
+            if not link.closed.is_set():
+                return link
+        return None
+
+    async def sign_off(self) -> None:
+        """Signs every live link off, as the last thing before :meth:`run` is cancelled."""
+        async with trio.open_nursery() as nursery:
+            for endpoint in self.endpoints:
+                for link in self._links[endpoint.dialect.name] if endpoint.sign_on else ():
+                    nursery.start_soon(link.manage, ManagementFunction.SIGN_OFF, self.habits.answer_timeout)
 
     async def _live_link(self, network: str) -> Link:
-        while not self._links[network]:
+        while (link := self._pick(network)) is None:
             await self._news.park()
-        self._turn += 1
-        return self._links[network][self._turn % len(self._links[network])]
+        return link
 
     async def _hold_link(self, endpoint: Endpoint, first: Link | None) -> None:
         """Keeps one session up, again and again, until cancelled."""
@@ -290,10 +318,9 @@ class AcquirerNetwork:
             return await connect(
                 nursery,
                 self._codecs[endpoint.dialect.name],
-                endpoint.host,
-                endpoint.port,
+                *self._addresses[endpoint.dialect.name],
                 sign_on=endpoint.sign_on,
-                timeout=self.habits.answer_timeout,
+                seconds=self.habits.answer_timeout,
             )
         except LinkRefused:
             self.counts["connections refused"] += 1
@@ -340,7 +367,7 @@ class AcquirerNetwork:
                         endpoint.host,
                         endpoint.port,
                         sign_on=endpoint.sign_on,
-                        timeout=self.habits.answer_timeout,
+                        seconds=self.habits.answer_timeout,
                     )
                     nursery.start_soon(self._hold_link, endpoint, link)
             for network in self._links:

@@ -41,9 +41,12 @@ switch.add_command(acquirer)
 
 
 def main() -> None:
-    """Runs the command. What the house raises on purpose is one line on stderr and exit code 1, not a traceback."""
+    """Runs the command.
+
+    What the house raises on purpose is one line on stderr and exit code 1, not a traceback.
+    """
     try:
-        switch()
+        switch(prog_name="switch")
     except SwitchError as exc:
         click.echo(f"switch: {exc}", err=True)
         sys.exit(1)

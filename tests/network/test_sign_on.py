@@ -147,6 +147,11 @@ def test_dialogue_matches_by_stan_once() -> None:
     assert dialogue.answered(stan, approved=True) is ManagementFunction.SIGN_ON
     assert dialogue.signed_on
     assert dialogue.answered(stan, approved=True) is None
+    dialogue.ask(ManagementFunction.SIGN_OFF)
+    assert not dialogue.signed_on  # once it is sent: whatever the peer says to it, we take no more
+    refused = dialogue.ask(ManagementFunction.SIGN_ON)
+    assert dialogue.answered(refused, approved=False) is ManagementFunction.SIGN_ON
+    assert not dialogue.signed_on
     echoes = [dialogue.ask(ManagementFunction.ECHO) for _ in range(1000)]
     assert len(set(echoes)) == 1000
     assert dialogue.answered(echoes[0], approved=True) is None  # forgotten: only so many are kept

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from trio.testing import MockClock
 
 from switch.contracts.errors import InvariantBroken
 from switch.network.arrival import Arrival
 from switch.network.polls import PollMeter
+from switch.wire.codec import Codec
+from switch.wire.inbound import Inbound
 from tests.network.support import House, Peer, approval, serving
 from tests.network.test_liveness import closed_because
 from tests.wire.support import purchase
@@ -146,15 +151,44 @@ async def test_an_error_nobody_expected_closes_its_session_alone() -> None:
     assert purchase()["2"] not in repr(logs)
 
 
-async def test_a_broken_invariant_leaves_the_room() -> None:
-    async def intake(arrival: Arrival) -> None:
-        raise InvariantBroken("the books don't add up")
+async def test_a_codec_that_breaks_over_one_message_costs_that_session_alone(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mock_clock.rate = 1.0
+    decode = Codec.decode
 
-    with pytest.RaisesGroup(InvariantBroken, flatten_subgroups=True, allow_unwrapped=True):
+    def breaks(codec: Codec, payload: bytes, *, network: str, received_at: datetime) -> Inbound:
+        inbound = decode(codec, payload, network=network, received_at=received_at)
+        assert inbound.fields["11"] != "000666"
+        return inbound
+
+    monkeypatch.setattr(Codec, "decode", breaks)
+    house = House()
+    with capture_logs() as logs:
+        async with serving(house, sign_on="optional") as served:
+            bad, good = await served.connect(), await served.connect()
+            await bad.send(bad.frame(purchase(f11="000001")) + bad.frame(purchase(f11="000666")))
+            assert await bad.is_closed()
+            # The deadline of the sound one in the same segment passes without harm as well.
+            mock_clock.jump(5)
+            await good.say(f11="000002")
+            await house.approve_next()
+            assert await good.hears_code() == ("000002", "00")
+    assert closed_because(logs)[0] == "crashed"
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_a_broken_invariant_leaves_the_room(grouped: bool) -> None:
+    async def intake(arrival: Arrival) -> None:
+        broken = InvariantBroken("the books don't add up")
+        raise ExceptionGroup("from a nursery of the house", [broken]) if grouped else broken
+
+    with pytest.RaisesGroup(InvariantBroken, flatten_subgroups=True):
         async with serving(intake, sign_on="optional") as served:
             peer = await served.connect()
             await peer.say()
-            await trio.sleep_forever()
+            with trio.fail_after(5):
+                await trio.sleep_forever()
 
 
 @settings(max_examples=60)

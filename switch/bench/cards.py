@@ -1,0 +1,101 @@
+"""Cards in bulk: thousands at once by COPY, each with an account, an opening load and a good chain.
+
+Copied by the database's administrator; the rows are the ones that :mod:`switch.journal.issuing` would have written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from simulators.bench.frames import EXPIRY, card_number
+from switch.bench.stage import Stage
+from switch.contracts.secret import Pan
+from switch.daemon.settings import load_vault
+from switch.issuer.account import Account, EntryKind, Movement, Side, book
+from switch.journal.chain import GENESIS, ChainedEntry, entry_hash, microseconds
+from switch.journal.connection import Connection
+from switch.journal.rows import entry_row
+from switch.vault.pan import NONCE_BYTES, PanVault
+
+__all__ = ["BALANCE_MINOR", "CardRange", "issue_cards"]
+
+#: What every card has to spend: no benchmark gets to its end.
+BALANCE_MINOR = 10**12
+_CHUNK = 20_000
+_ACCOUNT_COLUMNS = ("account_id", "currency", "posted", "seq", "head_hash")
+_CARD_COLUMNS = (
+    "card_id",
+    "account_id",
+    "pan_lookup",
+    "pan_sealed",
+    "pan_masked",
+    "program",
+    "expiry",
+    "service_code",
+    "status",
+    "locked",
+)
+
+
+class CardRange(msgspec.Struct, frozen=True, kw_only=True):
+    """Cards ``first`` to ``first + count - 1``. Card n has the id n + 1 and the account ``(n + 1) * stride``.
+
+    A stride above 1 leaves account numbers free between them, for accounts that make the tables full.
+    """
+
+    first: int
+    count: int
+    stride: int = 1
+    locked: bool = False
+
+    def accounts(self) -> range:
+        """Their account ids."""
+        return range((self.first + 1) * self.stride, (self.first + self.count + 1) * self.stride, self.stride)
+
+
+def issue_cards(stage: Stage, cards: CardRange, progress: Callable[[float], None]) -> None:
+    """Issues them; ``progress`` gets the share that is done."""
+    vault = load_vault(stage.settings.vault)
+
+    async def work(connection: Connection) -> None:
+        for start in range(cards.first, cards.first + cards.count, _CHUNK):
+            numbers = range(start, min(start + _CHUNK, cards.first + cards.count))
+            await _copy(connection, vault, cards, numbers)
+            progress((numbers[-1] + 1 - cards.first) / cards.count)
+        for table, column in (("account", "account_id"), ("card", "card_id")):
+            # Both names are constants; the sequence goes on after the last id that was given by hand.
+            await connection.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), (SELECT max({column}) FROM {table}))"  # noqa: S608 - constants, as said
+            )
+        await connection.execute("ANALYZE account, card, journal_entry")
+
+    stage.server.ask(stage.database, work)
+
+
+async def _copy(connection: Connection, vault: PanVault, cards: CardRange, numbers: range) -> None:
+    now = datetime.now(UTC)
+    now_us = microseconds(now)
+    accounts, issued, entries = [], [], []
+    for number in numbers:
+        card_id, account_id = number + 1, (number + 1) * cards.stride
+        pan = Pan(card_number(number))
+        lookup = vault.lookup(pan)
+        key = hashlib.blake2b(b"load\x1fbenchmark", key=lookup, digest_size=16).digest()
+        fresh = Account(account_id, "JPY", 0, 0, 0, 0, GENESIS)
+        entry = book(fresh, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, BALANCE_MINOR))
+        digest = entry_hash(entry, "load", key, now_us, now_us, GENESIS)
+        accounts.append((account_id, "JPY", entry.posted_after, entry.seq, digest))
+        sealed = vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES))
+        issued.append(
+            (card_id, account_id, lookup, sealed, pan.masked, "plain", EXPIRY, "101", "active", cards.locked)
+        )
+        entries.append(entry_row(ChainedEntry(entry, "load", key, now, now, GENESIS, digest)))
+    async with connection.transaction():
+        await connection.copy_records_to_table("account", records=accounts, columns=_ACCOUNT_COLUMNS)
+        await connection.copy_records_to_table("card", records=issued, columns=_CARD_COLUMNS)
+        await connection.copy_records_to_table("journal_entry", records=entries)

@@ -1,0 +1,298 @@
+"""The processes of a benchmark: one PostgreSQL, daemons on databases of it, a load generator for each."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO, TypeVar
+
+import asyncpg
+import msgspec
+
+from simulators.bench.frames import DIALECT
+from simulators.bench.generator import Order, Outcome
+from switch.bench.processes import Memory, cpu_seconds, memory_of
+from switch.contracts.errors import SwitchError
+from switch.daemon.dev import DevelopmentSwitch
+from switch.daemon.embedded import EmbeddedPostgres
+from switch.daemon.settings import Settings, load_settings
+from switch.journal.connection import Connection, connect
+from switch.journal.migrate import migrate
+
+__all__ = ["BenchFailed", "GeneratorProcess", "Measured", "Server", "Stage", "child"]
+
+T = TypeVar("T")
+
+_START_SECONDS, _STOP_SECONDS = 30.0, 20.0
+_LINKS = 8
+#: fsync, synchronous_commit and full_page_writes stay on, as in production. These sizes are what a production server on
+#: such a machine would have; both sides of the comparison run on the same server.
+_POSTGRES = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",
+    "max_connections": "100",
+}
+
+
+class BenchFailed(SwitchError):
+    """A part of the benchmark did not start, broke, or sent what it must not."""
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One phase: what the generator saw, and what it cost. CPU in microseconds per answered message, all cores."""
+
+    outcome: Outcome
+    daemon_cpu_us: float
+    postgres_cpu_us: float
+
+
+def child(*command: str, errors: IO[bytes]) -> subprocess.Popen[str]:
+    """A process with pipes for stdin and stdout, out of reach of the terminal's Ctrl-C: who started it ends it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+    )
+
+
+class Server:
+    """The embedded PostgreSQL, and what all its databases share. A context manager: it leaves nothing behind.
+
+    ``directory`` must lie on a disk: a file system in memory makes fsync free, and every figure a lie.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.postgres = EmbeddedPostgres(directory, settings=_POSTGRES)
+
+    def __enter__(self) -> Server:
+        try:
+            self.postgres.start()
+            # Keys, programs and their settings are those of `switch dev`.
+            DevelopmentSwitch(self.directory, port_base=0).write_files()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.postgres.destroy()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def version(self) -> str:
+        """Of PostgreSQL, in words."""
+        return self.ask("postgres", lambda connection: connection.fetchval("SHOW server_version"))
+
+    def ask(self, database: str, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Runs ``work`` as the database's administrator."""
+
+        async def run() -> T:
+            # Bulk work takes as long as it takes.
+            connection = await asyncpg.connect(
+                self.postgres.dsn("postgres", database), server_settings={"search_path": "switch", "jit": "off"}
+            )
+            try:
+                return await work(connection)
+            finally:
+                await connection.close(timeout=5)
+
+        return asyncio.run(run())
+
+    def cpu_seconds(self) -> float:
+        """Of all PostgreSQL processes, ended ones included."""
+        pid = self.postgres.pid
+        if pid is None:
+            raise BenchFailed("PostgreSQL has ended")
+        return cpu_seconds(pid)
+
+
+class GeneratorProcess:
+    """The load generator, connected to a port. A context manager."""
+
+    def __init__(self, host: str, port: int, errors: IO[bytes]) -> None:
+        self._process = child("simulators.bench.generator", host, str(port), str(_LINKS), errors=errors)
+
+    def run(self, order: Order) -> Outcome:
+        """Carries out an order. Raises BenchFailed when the generator broke or a message got no answer."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(order).decode() + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as exc:
+            raise BenchFailed("the load generator has ended") from exc
+        line = self._process.stdout.readline()
+        if not line:
+            raise BenchFailed("the load generator has ended")
+        outcome = msgspec.json.decode(line, type=Outcome)
+        if outcome.unanswered or not outcome.measured:
+            raise BenchFailed(f"{outcome.unanswered} messages got no answer, {outcome.answered} did")
+        return outcome
+
+    def __enter__(self) -> GeneratorProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self._process, 0.0)
+
+
+class Stage:
+    """A database with the switch's schema, a daemon on it, and a generator that drives it. A context manager.
+
+    ``connections`` is the daemon's setting: batches that may be under way at once.
+    """
+
+    def __init__(self, server: Server, database: str, *, connections: int) -> None:
+        self.server = server
+        self.database = database
+        self.config = server.directory / f"{database}.toml"
+        self.approved = 0  # approvals that the generator has seen on this stage
+        self._connections = connections
+        self._errors_path = server.directory / f"{database}.stderr"
+        self._errors: IO[bytes] = self._errors_path.open("wb")
+        self._daemon: subprocess.Popen[str] | None = None
+        self._generator: GeneratorProcess | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The daemon's, read from its file."""
+        return load_settings(self.config)
+
+    def prepare(self) -> None:
+        """Makes the database and brings it to the schema."""
+        self.server.ask("postgres", lambda connection: connection.execute(f"CREATE DATABASE {self.database}"))
+        self.config.write_text(self._settings_text(*_free_ports()))
+
+        async def run() -> None:
+            settings = self.settings.database
+            connection = await connect(settings, settings.owner_dsn, application="switch bench")
+            try:
+                await migrate(connection, lambda _: None)
+            finally:
+                await connection.close(timeout=5)
+
+        asyncio.run(run())
+
+    def _settings_text(self, port: int, operations_port: int) -> str:
+        """As `switch dev` writes them, for one listener and this database."""
+        base = load_settings(self.server.directory / "switch.toml")
+        keys = "\n".join(f'{name} = "{path}"' for name, path in base.vault.security_code_keys.items())
+        dsn = self.server.postgres.dsn
+        return f"""\
+programs = "programs.toml"
+[database]
+dsn = "{dsn("switch_daemon", self.database)}"
+issuing_dsn = "{dsn("switch_issuing", self.database)}"
+owner_dsn = "{dsn("postgres", self.database)}"
+connections = {self._connections}
+[vault]
+pan_lookup_key = "keys/pan-lookup.key"
+pan_data_keys = {{ 1 = "keys/pan-data-1.key" }}
+pan_data_key_current = 1
+[vault.security_code_keys]
+{keys}
+[operations]
+port = {operations_port}
+[[listener]]
+dialect = "{DIALECT}"
+host = "127.0.0.1"
+port = {port}
+sign_on = "optional"
+echo_interval_seconds = 0
+[log]
+file = "{self.database}.log"
+"""
+
+    def __enter__(self) -> Stage:
+        try:
+            settings = self.settings
+            self._daemon = child("switch.cli", "serve", "--config", str(self.config), errors=self._errors)
+            self._wait_ready(f"http://127.0.0.1:{settings.operations.port}/readyz")
+            self._generator = GeneratorProcess("127.0.0.1", settings.listener[0].port, self._errors)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._generator is not None:
+            self._generator.__exit__()
+        if self._daemon is not None:
+            self._daemon.terminate()
+            _end(self._daemon, _STOP_SECONDS)
+        self._errors.close()
+
+    def _wait_ready(self, url: str) -> None:
+        assert self._daemon is not None
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._daemon.poll() is None:
+            try:
+                with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - the address is ours and http
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        raise BenchFailed(f"the daemon did not get ready: {self.said()}")
+
+    def said(self) -> str:
+        """The last lines that daemon and generator wrote on stderr."""
+        return "\n".join(self._errors_path.read_text(errors="replace").splitlines()[-10:])
+
+    @property
+    def daemon_pid(self) -> int:
+        """The daemon's process id."""
+        assert self._daemon is not None, "the stage has been entered"
+        return self._daemon.pid
+
+    def memory(self) -> Memory:
+        """Of the daemon."""
+        return memory_of(self.daemon_pid)
+
+    def measure(self, order: Order) -> Measured:
+        """Drives the daemon and looks at the processes before and after.
+
+        Raises BenchFailed when a message got no answer or a process broke.
+        """
+        assert self._generator is not None, "the stage has been entered"
+        daemon, postgres = cpu_seconds(self.daemon_pid), self.server.cpu_seconds()
+        try:
+            outcome = self._generator.run(order)
+        except BenchFailed as exc:
+            raise BenchFailed(f"{exc}: {self.said()}") from exc
+        self.approved += outcome.codes.get("00", 0)
+        return Measured(
+            outcome=outcome,
+            daemon_cpu_us=(cpu_seconds(self.daemon_pid) - daemon) * 1e6 / outcome.answered,
+            postgres_cpu_us=(self.server.cpu_seconds() - postgres) * 1e6 / outcome.answered,
+        )
+
+
+def _free_ports() -> tuple[int, int]:
+    """Two ports that are free now. The daemon takes them a moment later; if somebody was quicker, it says so."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def _end(process: subprocess.Popen[str], seconds: float) -> None:
+    """Waits for the end of a process, and makes it end where it takes too long."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    finally:
+        process.stdin.close()
+        process.stdout.close()

@@ -1,0 +1,138 @@
+"""Taking back an approval that came after its deadline, unless somebody has heard it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from switch.contracts.message import Kind, Operation
+from switch.contracts.reason import Reason
+from switch.issuer.hold import HoldState
+from switch.issuer.stored import MessageState
+from tests.issuer.support import Desk, verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries"),
+    [
+        (Kind.AUTHORIZATION, [("hold", 3_000), ("release", 3_000)]),
+        (Kind.FINANCIAL, [("posting", 3_000), ("posting_reversal", 3_000)]),
+    ],
+)
+def test_a_late_approval_is_taken_back_and_a_repeat_hears_91(kind: Kind, entries: list[tuple[str, int]]) -> None:
+    desk = Desk(10_000)
+    request = desk.request(kind, 3_000)
+    desk.tell(request)
+
+    decision = desk.tell(request, withdraw=True)
+
+    assert decision.reason is Reason.DEADLINE_MISSED
+    assert desk.balance == (10_000, 0)
+    assert desk.entries == entries
+    assert desk.hold.state is HoldState.WITHDRAWN
+    assert (desk.usage.day_minor, desk.usage.day_count) == (0, 0)
+    assert desk.stored(request).state is MessageState.WITHDRAWN
+
+    again = desk.tell(msgspec.structs.replace(request, repeat=True))
+    assert again.reason is Reason.DEADLINE_MISSED
+    assert again.answer.response_code == "<deadline_missed>"
+    assert desk.balance == (10_000, 0)
+
+
+def test_what_a_repeat_has_heard_stays() -> None:
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    first = desk.tell(request)
+    desk.tell(msgspec.structs.replace(request, repeat=True))
+
+    decision = desk.tell(request, withdraw=True)
+
+    assert verdict(decision) == "heard_by_a_repeat"
+    assert decision.answer == first.answer
+    assert desk.balance == (10_000, 3_000)
+    assert desk.stored(request).approved
+
+
+@pytest.mark.parametrize("told", ["never", "declined", "twice"])
+def test_there_may_be_nothing_to_take_back(told: str) -> None:
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 20_000 if told == "declined" else 3_000)
+    if told != "never":
+        desk.tell(request)
+    if told == "twice":
+        desk.tell(request, withdraw=True)
+    before, messages = desk.account, dict(desk.books.stored)
+
+    decision = desk.tell(request, withdraw=True)
+
+    assert verdict(decision) == "nothing_stored"
+    assert desk.account == before
+    assert desk.books.stored == messages, "a withdrawal leaves no message of its own"
+
+
+def test_a_withdrawn_request_that_never_became_durable_can_still_be_told() -> None:
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(request, withdraw=True)
+    assert desk.tell(request).reason is Reason.APPROVED
+
+
+def test_after_a_reversal_only_the_answer_is_withdrawn() -> None:
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(request)
+    desk.tell(desk.undo(request))
+    decision = desk.tell(request, withdraw=True)
+    assert decision.reason is Reason.DEADLINE_MISSED
+    assert desk.entries == [("hold", 3_000), ("release", 3_000)]
+    assert desk.hold.state is HoldState.REVERSED
+
+
+def test_after_a_partial_reversal_the_rest_is_taken_back() -> None:
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(request)
+    desk.tell(desk.undo(request, replacement_amount_minor=1_000))
+    desk.tell(request, withdraw=True)
+    assert desk.balance == (10_000, 0)
+    assert desk.usage.day_minor == 0
+
+
+def test_a_late_increment_is_taken_back_and_the_purchase_stays() -> None:
+    desk = Desk(10_000)
+    first = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(first)
+    more = desk.request(
+        Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference
+    )
+    desk.tell(more)
+    desk.tell(more, withdraw=True)
+    assert (desk.held, desk.hold.state) == (3_000, HoldState.OPEN)
+    assert (desk.usage.day_minor, desk.usage.day_count) == (3_000, 1)
+
+
+def test_a_late_refund_is_taken_back() -> None:
+    desk = Desk(0)
+    request = desk.request(Kind.FINANCIAL, 500, operation=Operation.REFUND)
+    desk.tell(request)
+    desk.tell(request, withdraw=True)
+    assert desk.balance == (0, 0)
+    assert desk.hold.state is HoldState.WITHDRAWN
+
+
+def test_a_late_verification_moves_nothing() -> None:
+    desk = Desk(0)
+    request = desk.request(Kind.AUTHORIZATION, 0, operation=Operation.ACCOUNT_VERIFICATION)
+    desk.tell(request)
+    assert desk.tell(request, withdraw=True).reason is Reason.DEADLINE_MISSED
+    assert desk.tell(msgspec.structs.replace(request, repeat=True)).reason is Reason.DEADLINE_MISSED
+
+
+def test_a_withdrawn_purchase_may_still_be_reversed_without_effect() -> None:
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(request)
+    desk.tell(request, withdraw=True)
+    decision = desk.tell(desk.undo(request))
+    assert (decision.reason, verdict(decision)) == (Reason.REVERSAL_ACCEPTED, "nothing_left")
+    assert desk.balance == (10_000, 0)

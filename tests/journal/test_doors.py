@@ -1,0 +1,217 @@
+"""record_unit checks everything again: what a defect or an intruder in the daemon's place may not write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from switch.contracts.message import Kind
+from switch.issuer.account import Account, EntryKind, Movement, Side, book
+from switch.issuer.hold import TRANSITIONS, Hold, HoldState
+from switch.journal.chain import ChainedEntry, entry_hash, microseconds
+from switch.journal.connection import Connection
+from switch.journal.rows import account_of, entry_row, hold_row
+from tests.journal.counter import Client, Counter, on
+from tests.journal.server import Database
+
+AT = datetime(2026, 6, 15, 3, tzinfo=UTC)
+
+
+async def record(connection: Connection, **parts: list[Any]) -> None:
+    """Calls the door with the parts that are given, the others empty."""
+    names = ("entries", "usages", "holds", "messages", "repeats", "amendments", "concerns", "tombstone_changes")
+    assert parts.keys() <= set(names)
+    await connection.execute(
+        "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8)", *(parts.get(name, []) for name in names)
+    )
+
+
+async def loaded(counter: Counter, client: Client) -> Account:
+    row = await (await counter.root()).fetchrow("SELECT * FROM account WHERE account_id = $1", client.account_id)
+    assert row is not None
+    return account_of(row)
+
+
+def entry(account: Account, amount: int = 100) -> ChainedEntry:
+    """A good entry that continues the account's journal."""
+    booked = book(account, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, amount))
+    now = microseconds(AT)
+    digest = entry_hash(booked, "load", b"k" * 16, now, now, account.head_hash)
+    return ChainedEntry(booked, "load", b"k" * 16, AT, AT, account.head_hash, digest)
+
+
+def after(account: Account, chained: ChainedEntry) -> Account:
+    return msgspec.structs.replace(
+        account,
+        posted_minor=chained.entry.posted_after,
+        held_minor=chained.entry.held_after,
+        seq=chained.entry.seq,
+        head_hash=chained.hash,
+    )
+
+
+def test_good_entries_are_written_and_the_account_follows(database: Database) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon = await counter.connection("switch_daemon")
+        account = await loaded(counter, client)
+        one = entry(account)
+        two = entry(after(account, one), 23)
+        # The order within the array does not matter, the sequence does.
+        await record(daemon, entries=[entry_row(two), entry_row(one)])
+        assert await loaded(counter, client) == after(after(account, one), two)
+        assert await counter.faults(client) == []
+
+    on(database, scenario)
+
+
+Spoil = Callable[[Account, ChainedEntry], list[ChainedEntry]]
+
+
+def changed(chained: ChainedEntry, **changes: Any) -> ChainedEntry:
+    return msgspec.structs.replace(chained, entry=msgspec.structs.replace(chained.entry, **changes))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda a, e: [changed(e, seq=e.entry.seq + 1)], id="a gap in the sequence"),
+        pytest.param(
+            lambda a, e: [e, changed(entry(after(a, e)), seq=e.entry.seq + 2)], id="a gap inside the batch"
+        ),
+        pytest.param(lambda a, e: [msgspec.structs.replace(e, prev_hash=b"x" * 32)], id="another chain"),
+        pytest.param(lambda a, e: [changed(e, posted_after=e.entry.posted_after + 1)], id="money from nowhere"),
+        pytest.param(lambda a, e: [changed(e, posted_delta=e.entry.posted_delta - 1)], id="money that vanishes"),
+        pytest.param(lambda a, e: [changed(e, held_after=1)], id="held from nowhere"),
+        pytest.param(lambda a, e: [changed(e, currency="USD")], id="another currency"),
+        pytest.param(
+            lambda a, e: [e, changed(entry(after(a, e)), currency="USD")], id="a second currency in the batch"
+        ),
+        pytest.param(lambda a, e: [changed(e, account_id=2**40)], id="an account that is not there"),
+    ],
+)
+def test_entries_that_do_not_continue_the_journal_are_refused(database: Database, spoil: Spoil) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        other = await counter.client(1_000)
+        daemon = await counter.connection("switch_daemon")
+        account = await loaded(counter, client)
+        before = [await counter.snapshot(each) for each in (client, other)]
+        bad = spoil(account, entry(account))
+        good = entry(await loaded(counter, other))
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await record(daemon, entries=[entry_row(each) for each in (*bad, good)])
+        assert refused.value.sqlstate == "SW001"
+        assert [await counter.snapshot(each) for each in (client, other)] == before, "the good one too"
+
+    on(database, scenario)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sqlstate"),
+    [
+        (lambda a, e: [changed(e, seq=a.seq)], "23505"),  # a place that is taken
+        (lambda a, e: [changed(e, movement=msgspec.structs.replace(e.entry.movement, amount_minor=0))], "23514"),
+        (
+            lambda a, e: [
+                changed(e, movement=msgspec.structs.replace(e.entry.movement, credit=e.entry.movement.debit))
+            ],
+            "23514",
+        ),
+        (lambda a, e: [changed(e, held_delta=-1, held_after=-1)], "23514"),
+    ],
+)
+def test_entries_that_are_none_are_refused(database: Database, spoil: Spoil, sqlstate: str) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon = await counter.connection("switch_daemon")
+        account = await loaded(counter, client)
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await record(daemon, entries=[entry_row(each) for each in spoil(account, entry(account))])
+        assert refused.value.sqlstate == sqlstate
+        assert await loaded(counter, client) == account
+
+    on(database, scenario)
+
+
+def test_every_step_of_a_purchase_is_allowed_or_refused_as_the_table_says(database: Database) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+        for number, (before, after_) in enumerate(
+            [(before, after_) for before in (None, *HoldState) for after_ in HoldState], start=100
+        ):
+            if before is not None:
+                await root.execute(
+                    "INSERT INTO hold SELECT ($1::hold).*", hold_row(a_hold(client, number, before))
+                )
+            step = [hold_row(a_hold(client, number, after_))]
+            if (before, after_) in TRANSITIONS:
+                await record(daemon, holds=step)
+                stands: str | None = str(after_)
+            else:
+                with pytest.raises(asyncpg.PostgresError) as refused:
+                    await record(daemon, holds=step)
+                assert refused.value.sqlstate == "SW001"
+                stands = None if before is None else str(before)
+            state = await root.fetchval(
+                "SELECT state FROM hold WHERE account_id = $1 AND hold_id = $2", client.account_id, number
+            )
+            assert state == stands, f"{before} -> {after_}"
+
+    on(database, scenario)
+
+
+def a_hold(client: Client, hold_id: int, state: HoldState, held: int = 0) -> Hold:
+    return Hold(client.account_id, hold_id, client.card_id, state, 10, held, 0, False, "", AT)
+
+
+def test_nothing_is_held_by_a_purchase_that_is_not_open(database: Database) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon = await counter.connection("switch_daemon")
+        with pytest.raises(asyncpg.CheckViolationError):
+            await record(daemon, holds=[hold_row(a_hold(client, 5, HoldState.POSTED, held=1))])
+
+    on(database, scenario)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_message_is_stored_once(database: Database, known: bool) -> None:
+    """Under an account's lock a second row is a defect. Messages of unknown cards have no lock: the first row wins."""
+
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+        request = counter.request(client, Kind.AUTHORIZATION, 100)
+        item = counter.item(client, request)
+        if not known:
+            item = msgspec.structs.replace(item, pan_lookup=b"!" * 32)
+        await counter.unit().run([item])
+        row = await root.fetchrow("SELECT * FROM message_key WHERE key = $1", item.key)
+        assert row is not None and (row["account_id"] != 0) == known
+        again = tuple(row.values())
+        if known:
+            with pytest.raises(asyncpg.PostgresError, match="stored already") as refused:
+                await record(daemon, messages=[again])
+            assert refused.value.sqlstate == "SW001"
+        else:
+            await record(daemon, messages=[again])
+        assert await root.fetchval("SELECT count(*) FROM message_key WHERE key = $1", item.key) == 1
+
+    on(database, scenario)
+
+
+def test_a_count_of_tombstones_never_falls_below_zero(database: Database) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon = await counter.connection("switch_daemon")
+        with pytest.raises(asyncpg.CheckViolationError):
+            await record(daemon, tombstone_changes=[(client.account_id, -1)])
+
+    on(database, scenario)

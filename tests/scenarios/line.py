@@ -1,0 +1,52 @@
+"""The acquirer's end of one plain TCP connection: no sign-on, one message at a time, payloads as they are on the wire."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from functools import cache
+from types import TracebackType
+
+from switch.wire.codec import Codec
+from switch.wire.dialect import load_dialect, specs_root
+from switch.wire.framing import Framer
+
+__all__ = ["Line", "codec_of"]
+
+_PATIENCE_SECONDS = 10.0
+
+
+@cache
+def codec_of(dialect: str) -> Codec:
+    return Codec(load_dialect(specs_root() / dialect))
+
+
+class Line:
+    """A connection for a block of code."""
+
+    def __init__(self, address: tuple[str, int], codec: Codec) -> None:
+        self.codec = codec
+        self._framer = Framer(codec.dialect.framing, 4_096)
+        self._socket = socket.create_connection(address, timeout=_PATIENCE_SECONDS)
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def ask(self, fields: Mapping[str, str]) -> bytes:
+        """Sends one message and gives the payload that comes back."""
+        return self.ask_payload(self.codec.encode(fields))
+
+    def ask_payload(self, payload: bytes) -> bytes:
+        self._socket.sendall(self._framer.encode(payload))
+        while True:
+            data = self._socket.recv(4_096)
+            assert data, "the switch closed the connection"
+            came = self._framer.feed(data)
+            if came:
+                (answer,) = came
+                return answer

@@ -1,0 +1,151 @@
+"""Every message that the acquirer makes, read back by the wire's own codec."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulators.cards import load_cards
+from simulators.messages import Act, Maker, Message, Terms, as_advice, as_repeat
+from switch.contracts.message import Channel, EntryMode, Kind, Operation, Request, StandIn
+from switch.contracts.secret import Secret
+from switch.wire.codec import Codec
+from tests.simulators.responder import DIALECTS, NOON, dialect, maker
+
+WEB = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, condition="59", cvv2="card")
+
+
+def read(message: Message) -> Request:
+    codec = Codec(dialect(message.network))
+    payload = codec.encode(message.fields)
+    request = codec.decode(payload, network=message.network, received_at=NOON).request
+    assert request is not None
+    return request
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize(
+    ("act", "mti", "kind", "operation"),
+    [
+        (Act.AUTHORIZATION, "0100", Kind.AUTHORIZATION, Operation.PURCHASE),
+        (Act.CASH_AUTHORIZATION, "0100", Kind.AUTHORIZATION, Operation.CASH_WITHDRAWAL),
+        (Act.REFUND_AUTHORIZATION, "0100", Kind.AUTHORIZATION, Operation.REFUND),
+        (Act.PURCHASE, "0200", Kind.FINANCIAL, Operation.PURCHASE),
+        (Act.CASH_WITHDRAWAL, "0200", Kind.FINANCIAL, Operation.CASH_WITHDRAWAL),
+        (Act.REFUND, "0200", Kind.FINANCIAL, Operation.REFUND),
+        (Act.INQUIRY, "0100", Kind.AUTHORIZATION, Operation.BALANCE_INQUIRY),
+    ],
+)
+def test_requests(name: str, act: Act, mti: str, kind: Kind, operation: Operation) -> None:
+    request = read(maker(name).request(act, "travel-usd-0", 1_234))
+    card = load_cards()["travel-usd-0"]
+    assert (request.mti, request.kind, request.operation, request.repeat) == (mti, kind, operation, False)
+    assert (request.amount_minor, request.currency, request.pan) == (1_234, "USD", card.pan)
+    assert (request.expiry, request.mcc, request.merchant_country) == (card.expiry, "5411", "JP")
+    assert request.transmitted_at == NOON
+    assert request.stan and request.retrieval_reference and request.acquirer_id
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_verification(name: str) -> None:
+    request = read(maker(name).verification("plain-0"))
+    assert (request.operation, request.amount_minor) == (Operation.ACCOUNT_VERIFICATION, 0)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_circumstances(name: str) -> None:
+    make, card = maker(name), load_cards()["online-0"]
+    assert read(make.cash_withdrawal("plain-0", 5)).channel is Channel.ATM
+    online = read(make.authorization("online-0", 5, WEB))
+    assert (online.channel, online.cvv2) == (Channel.ECOMMERCE, card.cvv2)
+    assert read(make.authorization("online-0", 5, Terms(cvv2="wrong"))).cvv2 not in (None, card.cvv2)
+    assert read(make.authorization("plain-0", 5, Terms(partial=True))).partial_supported
+    plain = read(make.authorization("plain-0", 5))
+    assert (plain.cvv2, plain.cvv, plain.partial_supported, plain.incremental) == (None, None, False, False)
+    assert read(make.authorization("plain-0", 5, Terms(cvv="123"))).cvv == Secret("123")
+    assert read(make.authorization("plain-0", 5, Terms(expiry=None))).expiry == ""
+    assert read(make.authorization("plain-0", 5, Terms(currency="EUR"))).currency == "EUR"
+    assert read(make.request(Act.AUTHORIZATION, "plain-0", 5, extra={"52": "0" * 16})).has_pin
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_increment_continues_its_purchase(name: str) -> None:
+    make = maker(name)
+    first = make.authorization("plain-0", 500, Terms(partial=True))
+    more = make.increment(first, 200, Terms(partial=True))
+    request = read(more)
+    assert (request.incremental, request.partial_supported, request.amount_minor) == (True, True, 200)
+    assert more.purchase == first.purchase
+    assert more.key != first.key
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_advices(name: str) -> None:
+    make = maker(name)
+    first = make.authorization("online-0", 500, WEB)
+    approved, declined = make.stand_in(first, approved=True, amount_minor=400), make.stand_in(first, approved=False)
+    assert read(approved).stand_in is StandIn.APPROVED
+    assert (read(approved).amount_minor, read(approved).approval_code != "") == (400, True)
+    assert read(declined).stand_in is StandIn.DECLINED
+    posted = read(make.financial_advice(first))
+    assert (posted.mti, posted.kind, posted.amount_minor) == ("0220", Kind.FINANCIAL_ADVICE, 500)
+    assert posted.cvv2 is None, "nobody may have kept the security code"
+    refund = make.financial_advice(first, amount_minor=100, refund=True)
+    assert read(refund).operation is Operation.REFUND
+    assert refund.purchase != first.purchase
+    assert {approved.purchase, declined.purchase} == {first.purchase}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_reversals_name_their_original(name: str) -> None:
+    make = maker(name)
+    first = make.authorization("plain-0", 500)
+    full, partial = make.reversal(first, approval_code="A12345"), make.reversal(first, replacement_minor=50)
+    request, original = read(full), read(first)
+    assert request.original is not None
+    assert request.original.mti == "0100"
+    assert request.original.stan == original.stan
+    assert request.original.transmitted == original.transmitted
+    assert request.original.acquirer_id == original.acquirer_id
+    assert request.retrieval_reference == original.retrieval_reference
+    assert (request.approval_code, request.replacement_amount_minor) == ("A12345", None)
+    assert (read(partial).amount_minor, read(partial).replacement_amount_minor) == (500, 50)
+    assert full.reverses == first.key
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_repeats_keep_key_and_content(name: str) -> None:
+    make = maker(name)
+    first = make.authorization("plain-0", 500)
+    reversal = make.reversal(first)
+    for message, mti in ((as_repeat(first), "0101"), (as_advice(reversal), "0420"), (as_repeat(reversal), "0401")):
+        assert message.fields["t"] == mti
+        assert message.key == (first if mti == "0101" else reversal).key
+        assert {**message.fields, "t": ""} == {**(first if mti == "0101" else reversal).fields, "t": ""}
+    assert as_repeat(as_advice(reversal)).fields["t"] == "0421"
+
+
+def test_the_same_seed_makes_the_same_messages_and_another_does_not() -> None:
+    one, two, other, lane = maker(seed=7), maker(seed=7), maker(seed=8), maker(seed=7, lane=1)
+    messages = [[make.authorization("plain-0", 100 + i) for i in range(20)] for make in (one, two, other, lane)]
+    assert messages[0] == messages[1]
+    assert not {m.purchase for m in messages[0]} & {m.purchase for m in messages[2] + messages[3]}
+
+
+def test_stans_and_references_are_not_repeated_and_never_zero() -> None:
+    make = maker()
+    make._stan = 999_998
+    messages = [make.authorization("plain-0", 1) for _ in range(5)]
+    assert [m.fields["11"] for m in messages] == ["999998", "999999", "000001", "000002", "000003"]
+    assert len({m.fields["37"] for m in messages}) == 5
+    assert {len(m.fields["37"]) for m in messages} == {12}
+
+
+def test_two_runs_with_one_seed_do_not_meet() -> None:
+    later = Maker(dialect(), load_cards(), seed=1, clock=lambda: NOON.replace(second=1))
+    assert maker().authorization("plain-0", 1).purchase != later.authorization("plain-0", 1).purchase
+
+
+def test_repr_shows_no_card_data() -> None:
+    message = maker().authorization("online-0", 500, WEB)
+    assert load_cards()["online-0"].pan.reveal() not in repr(message)
+    assert message.__rich_repr__() == [("", repr(message))]
