@@ -279,6 +279,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         moves={"plain-6": (0, 0)},
     ),
     Scenario(
+        name="stand-in-first",
+        title="The network's decline for us overtakes the request: the request is declined when it comes",
+        steps=(
+            Step(do="prepare", label="pay", card="plain-6", amount=1_200),
+            Step(do="stand in declined", of="pay", expect=_R.ADVICE_ACCEPTED),
+            Step(do="send", of="pay", expect=_R.DECIDED_EARLIER),
+        ),
+        moves={"plain-6": (0, 0)},
+    ),
+    Scenario(
         name="stand-in-below-zero",
         title="An advice is booked whatever the balance",
         steps=(

@@ -1,7 +1,7 @@
 """The echo responder: ``python -m simulators.bench.echo``. Answers every request at once with an approval made before.
 
-It prints its port as the first line and ends with stdin. Only the STAN is copied from request to answer. What the load
-generator reaches against it is the generator's own ceiling (with the responder on the same cores).
+It prints its port as the first line and ends with stdin. Only the STAN is copied from request to answer. What the
+load generator reaches against it is the generator's own ceiling (with the responder on the same cores).
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ class EchoResponder:
         rests: dict[socket.socket, bytes] = {}
         with self._listener:
             while True:
-                readable = select.select([self._listener, until, *rests], (), ())[0]
+                waited_for: list[socket.socket | int] = [self._listener, until, *rests]
+                readable = select.select(waited_for, (), ())[0]
                 if until in readable:
                     break
                 for sock in readable:
+                    assert isinstance(sock, socket.socket), "the only number is `until`"
                     if sock is self._listener:
                         rests[self._listener.accept()[0]] = b""
                     elif (rest := self._answer(sock, rests[sock])) is None:
@@ -59,7 +61,7 @@ class EchoResponder:
             return None
         data = rest + piece
         before, after, stan_at = self._before, self._after, self._stan_at
-        answers = []
+        answers: list[bytes] = []
         at, size = 0, len(data)
         while size - at >= 2:
             end = at + 2 + (data[at] << 8 | data[at + 1])

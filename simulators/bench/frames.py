@@ -1,8 +1,8 @@
 """Frames of a benchmark: encoded once by the real codec, afterwards only patched.
 
-A request is an 0100 with 17 data elements. Between two of them differ the card (DE2), the time (DE7), the STAN (DE11) and
-the retrieval reference (DE37); everything else is the same bytes. An answer is read at three places only: STAN, DE39, and
-the elements that tell its shape.
+A request is an 0100 with 17 data elements. Between two of them differ the card (DE2), the time (DE7), the STAN (DE11)
+and the retrieval reference (DE37); everything else is the same bytes. An answer is read at three places only: STAN,
+DE39, and the elements that tell its shape.
 """
 
 from __future__ import annotations

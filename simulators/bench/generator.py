@@ -1,12 +1,12 @@
 """The load generator: ``python -m simulators.bench.generator HOST PORT LINKS``.
 
-Reads one :class:`Order` a line (JSON) from stdin, carries it out, and writes one :class:`Outcome` a line to stdout; ends with
-stdin. Its connections stay open from one order to the next. One thread, plain sockets: what arrives on a link is cut into
-answers and, in a closed loop, as many requests go back over the same link in one system call.
+Reads one :class:`Order` a line (JSON) from stdin, carries it out, and writes one :class:`Outcome` a line to stdout;
+ends with stdin. Its connections stay open from one order to the next. One thread, plain sockets: what arrives on a
+link is cut into answers and, in a closed loop, as many requests go back over the same link in one system call.
 
-A *closed loop* keeps ``window`` messages in flight; a latency counts from sending. An *open loop* sends at random moments (a
-Poisson process of ``rate`` a second) whatever happens to the earlier ones; a latency counts from the moment that the
-message was scheduled for, so that a stall shows in every message that it delayed.
+A *closed loop* keeps ``window`` messages in flight; a latency counts from sending. An *open loop* sends at random
+moments (a Poisson process of ``rate`` a second) whatever happens to the earlier ones; a latency counts from the
+moment that the message was scheduled for, so that a stall shows in every message that it delayed.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ _MISMATCHED = """
         SELECT account_id, sum(posted_delta) AS posted, sum(held_delta) AS held, count(*) AS entries
           FROM journal_entry GROUP BY account_id
     ) j USING (account_id)
-     WHERE (a.posted, a.held, a.seq) IS DISTINCT FROM (coalesce(j.posted, 0), coalesce(j.held, 0), coalesce(j.entries, 0))
+     WHERE (a.posted, a.held, a.seq)
+           IS DISTINCT FROM (coalesce(j.posted, 0), coalesce(j.held, 0), coalesce(j.entries, 0))
 """
 # Filler accounts have no card; nothing but the generator's approvals can have held money on the others.
 _HELD = """

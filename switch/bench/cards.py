@@ -91,9 +91,7 @@ async def _copy(connection: Connection, vault: PanVault, cards: CardRange, numbe
         digest = entry_hash(entry, "load", key, now_us, now_us, GENESIS)
         accounts.append((account_id, "JPY", entry.posted_after, entry.seq, digest))
         sealed = vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES))
-        issued.append(
-            (card_id, account_id, lookup, sealed, pan.masked, "plain", EXPIRY, "101", "active", cards.locked)
-        )
+        issued.append((card_id, account_id, lookup, sealed, pan.masked, "plain", EXPIRY, "101", "active", cards.locked))
         entries.append(entry_row(ChainedEntry(entry, "load", key, now, now, GENESIS, digest)))
     async with connection.transaction():
         await connection.copy_records_to_table("account", records=accounts, columns=_ACCOUNT_COLUMNS)

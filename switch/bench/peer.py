@@ -1,12 +1,13 @@
 """The measure to compare with: pgbench of the same PostgreSQL, doing an authorization's work one transaction at a time.
 
-It works on tables of its own in the schema ``pgbench_peer``: the same columns, keys, indexes and fill factors, as many
-accounts. One transaction locks the account, updates it, counts the limits, and inserts the hold, the message with its trace
-(a real one, of the same run) and the journal entry. It decides nothing, checks nothing and hashes nothing.
+It works on tables of its own in the schema ``pgbench_peer``: the same columns, keys, indexes and fill factors, as
+many accounts. One transaction locks the account, updates it, counts the limits, and inserts the hold, the message
+with its trace (a real one, of the same run) and the journal entry. It decides nothing, checks nothing and hashes
+nothing.
 
-Two forms: ``statements`` is a program that talks to PostgreSQL as usual, a statement at a time, because it has to see the
-balance before it can decide. ``pipelined`` sends everything in one piece without looking: no issuer could work so, but no
-issuer that makes one transaction of each authorization can be quicker.
+Two forms: ``statements`` is a program that talks to PostgreSQL as usual, a statement at a time, because it has to see
+the balance before it can decide. ``pipelined`` sends everything in one piece without looking: no issuer could work
+so, but no issuer that makes one transaction of each authorization can be quicker.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ _USAGE = (
 )
 _MESSAGE = (
     "INSERT INTO message_key (account_id, key, fingerprint, network, kind, mti, operation, card_id, stan, transmitted,"
-    " acquirer_id, retrieval_reference, network_reference, terminal_id, merchant_id, merchant_name, mcc, amount, currency,"
-    " original_stan, original_transmitted, incremental, state, reason, response_code, moved, hold_id, repeats_answered,"
-    " answer, trace, decided_at) VALUES (:account, uuid_send(gen_random_uuid()), substr(:hash::bytea, 1, 16),"
+    " acquirer_id, retrieval_reference, network_reference, terminal_id, merchant_id, merchant_name, mcc, amount,"
+    " currency, original_stan, original_transmitted, incremental, state, reason, response_code, moved, hold_id,"
+    " repeats_answered, answer, trace, decided_at)"
+    " VALUES (:account, uuid_send(gen_random_uuid()), substr(:hash::bytea, 1, 16),"
     " 'iso87_ascii', 'authorization', '0100', 'purchase', :account, lpad(:stan::text, 6, '0'), '0102030405',"
     " '40000100001', lpad(:stan::text, 12, '0'), '', 'TERM0001', 'SHOP00000000001', 'KONBINI', '5411', :amount, 'JPY',"
     " '', '', false, 'answered', 'approved', '00', :amount, {seq}, 0, :answer, :trace, now())"
@@ -124,7 +126,7 @@ class Peer:
                 if options:
                     await connection.execute(f"ALTER TABLE {_SCHEMA}.{table} SET ({options})")
             await connection.execute(
-                f"INSERT INTO {_SCHEMA}.account OVERRIDING SYSTEM VALUE"
+                f"INSERT INTO {_SCHEMA}.account OVERRIDING SYSTEM VALUE"  # noqa: S608 - a constant of this module
                 " SELECT a.* FROM switch.account a WHERE EXISTS"
                 " (SELECT FROM switch.card c WHERE c.account_id = a.account_id)"
             )
@@ -191,9 +193,7 @@ class Peer:
             return _measured(clients, form, sorted(Path(place).glob("log*")), warm_up_seconds, spent)
 
 
-def _measured(
-    clients: int, form: Form, logs: list[Path], warm_up_seconds: float, cpu_seconds: float
-) -> PeerMeasured:
+def _measured(clients: int, form: Form, logs: list[Path], warm_up_seconds: float, cpu_seconds: float) -> PeerMeasured:
     """From pgbench's log: client, number, latency in us, script, and when it ended (seconds, microseconds)."""
     ended: list[tuple[float, float]] = []
     for log in logs:

@@ -52,8 +52,6 @@ def cpu_seconds(pid: int) -> float:
     return total / _TICKS
 
 
-
-
 def memory_of(pid: int) -> Memory:
     """Of a process and all below it, summed. Peaks need not have come at the same moment."""
     sums = {"VmRSS:": 0, "VmHWM:": 0}

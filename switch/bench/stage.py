@@ -24,10 +24,10 @@ from switch.contracts.errors import SwitchError
 from switch.daemon.dev import DevelopmentSwitch
 from switch.daemon.embedded import EmbeddedPostgres
 from switch.daemon.settings import Settings, load_settings
-from switch.journal.connection import Connection, connect
+from switch.journal.connection import Connection, connect, translated
 from switch.journal.migrate import migrate
 
-__all__ = ["BenchFailed", "GeneratorProcess", "Measured", "Server", "Stage", "child"]
+__all__ = ["POSTGRES", "BenchFailed", "GeneratorProcess", "Measured", "Server", "Stage", "child"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ _START_SECONDS, _STOP_SECONDS = 30.0, 20.0
 _LINKS = 8
 #: fsync, synchronous_commit and full_page_writes stay on, as in production. These sizes are what a production server on
 #: such a machine would have; both sides of the comparison run on the same server.
-_POSTGRES = {
+POSTGRES = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
@@ -77,7 +77,7 @@ class Server:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.postgres = EmbeddedPostgres(directory, settings=_POSTGRES)
+        self.postgres = EmbeddedPostgres(directory, settings=POSTGRES)
 
     def __enter__(self) -> Server:
         try:
@@ -95,20 +95,22 @@ class Server:
 
     def version(self) -> str:
         """Of PostgreSQL, in words."""
-        return self.ask("postgres", lambda connection: connection.fetchval("SHOW server_version"))
+        version: str = self.ask("postgres", lambda connection: connection.fetchval("SHOW server_version"))
+        return version
 
     def ask(self, database: str, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Runs ``work`` as the database's administrator."""
+        """Runs ``work`` as the database's administrator. Raises JournalRefused and DatabaseUnavailable."""
 
         async def run() -> T:
             # Bulk work takes as long as it takes.
-            connection = await asyncpg.connect(
-                self.postgres.dsn("postgres", database), server_settings={"search_path": "switch", "jit": "off"}
-            )
-            try:
-                return await work(connection)
-            finally:
-                await connection.close(timeout=5)
+            with translated():
+                connection = await asyncpg.connect(
+                    self.postgres.dsn("postgres", database), server_settings={"search_path": "switch", "jit": "off"}
+                )
+                try:
+                    return await work(connection)
+                finally:
+                    await connection.close(timeout=5)
 
         return asyncio.run(run())
 

@@ -18,6 +18,9 @@ from switch.journal.connection import Connection
 
 __all__ = ["account"]
 
+#: What DE4 can carry: nothing larger could ever be spent, and a slip of the keyboard stays far from what bigint holds.
+_LOAD_MAX = 999_999_999_999
+
 
 @click.group()
 def account() -> None:
@@ -105,7 +108,7 @@ def list_accounts(config: Path, as_json: bool) -> None:
 @account.command()
 @config_option
 @click.option("--card", "number", required=True, help="A card number, or - to read it from stdin.")
-@click.option("--amount", "amount_minor", type=click.IntRange(min=1), required=True, help="Minor units.")
+@click.option("--amount", "amount_minor", type=click.IntRange(1, _LOAD_MAX), required=True, help="Minor units.")
 @click.option("--reference", help="Loads once however often it is repeated. Without it, a new one is drawn.")
 def load(config: Path, number: str, amount_minor: int, reference: str | None) -> None:
     """Credit money that came in outside the networks."""

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     UNSUPPORTED_OPERATION = "unsupported_operation"
     INVALID_AMOUNT = "invalid_amount"
     REVERSED_EARLIER = "reversed_earlier"  # its reversal came first
+    DECIDED_EARLIER = "decided_earlier"  # the network declined it for us, and its advice came first
     ORIGINAL_NOT_FOUND = "original_not_found"  # an incremental authorization without its first one
     # ── security
     CVV_FAILED = "cvv_failed"  # CVV or iCVV

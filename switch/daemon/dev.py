@@ -13,6 +13,8 @@ published.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import tomllib
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ import asyncpg
 import structlog
 
 from simulators.cards import TestCard, load_cards
+from switch.contracts.errors import ConfigurationError
 from switch.contracts.secret import Pan
 from switch.daemon.embedded import EmbeddedPostgres
 from switch.daemon.settings import Settings, load_settings, load_vault
@@ -58,8 +61,19 @@ class DevelopmentSwitch:
         return self._postgres.dsn("postgres", _DATABASE)
 
     def start_database(self) -> None:
-        """Starts PostgreSQL, or goes on with the one that a killed daemon left running."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Starts PostgreSQL, or goes on with the one that a killed daemon left running.
+
+        Raises ConfigurationError where the directory can't be had.
+        """
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Kept to the end of the process: a second switch would take the first one's database away when it ends.
+            self._claim = os.open(self._directory / "switch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"{self._directory}: another `switch dev` runs there") from None
+        except OSError as exc:
+            raise ConfigurationError(f"{self._directory}: {exc.strerror}") from exc
         self._postgres.start()
 
     def stop_database(self) -> None:

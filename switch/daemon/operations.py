@@ -26,7 +26,11 @@ async def serve_operations(
     task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves ``pages`` by path until it is cancelled; ``task_status`` is told the address."""
-    listeners = await trio.open_tcp_listeners(port, host=host)
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        # The system's own text does not say which of several ports it was.
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from error
     address = listeners[0].socket.getsockname()
     task_status.started((address[0], address[1]))
     await trio.serve_listeners(partial(_serve, pages), listeners)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -58,7 +58,7 @@ class OperationsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[log]``: JSON lines to stderr, or to a file."""
 
-    level: str = "info"
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     file: Path | None = None
 
 

@@ -17,6 +17,7 @@ from switch.issuer.change import Change, post, set_held
 from switch.issuer.hold import Hold, HoldState
 from switch.issuer.matching import Match, find_original, tombstone_fits
 from switch.issuer.rules import SPENDING, spending_amount
+from switch.issuer.stored import MessageState
 from switch.issuer.usage import Usage
 
 __all__ = ["decide_advice"]
@@ -69,17 +70,23 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
     )
     if case.request.stand_in is StandIn.DECLINED:
         if hold is None or hold.state is not HoldState.OPEN:
-            return Decision(answer=_ACCEPTED, trace=(step,))
-        return _changed(case, step, set_held(hold, 0, HoldState.RELEASED), -hold.held_minor)
+            return Decision(answer=_ACCEPTED, trace=(step,), remember_as=_before_its_request(found))
+        left = max(0, hold.held_minor - _raised_by_us(case, hold)) if case.request.incremental else 0
+        return _changed(case, step, set_held(hold, left, HoldState.RELEASED), left - hold.held_minor)
+    if case.request.operation is Operation.UNSUPPORTED:
+        return _noted(case, "operation", "unsupported_advice")
     if case.request.operation not in SPENDING or value <= 0:
         # An approved verification, inquiry or refund authorization moves nothing.
         return Decision(answer=_ACCEPTED, trace=(step,))
-    met = next((t for t in case.view.tombstones if tombstone_fits(t, case.request)), None)
-    if met is not None:
-        return Decision(answer=_ACCEPTED, trace=(step,), tombstone_met=met, concern="advice_after_reversal")
+    if any(t.kind is Kind.REVERSAL and tombstone_fits(t, case.request) for t in case.view.tombstones):
+        # The tombstone stays: the request itself may still arrive.
+        return Decision(answer=_ACCEPTED, trace=(step,), concern="advice_after_reversal")
     if hold is None:
-        return _new_hold(case, step, value)
+        return msgspec.structs.replace(_new_hold(case, step, value), remember_as=_before_its_request(found))
     if hold.state is HoldState.OPEN:
+        if case.request.incremental:
+            # Its amount comes on top of the hold, unless we raised it for the same increment.
+            value = hold.held_minor + (0 if _raised_by_us(case, hold) else value)
         return _changed(case, step, set_held(hold, value, HoldState.RELEASED), value - hold.held_minor)
     if hold.state is HoldState.WITHDRAWN and hold.posted_minor == 0:
         # We took our late approval back, the network approved meanwhile: the money is spent after all.
@@ -112,17 +119,44 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
         concern = "ambiguous_original" if found.ambiguous else ""
         return _unmatched(case, step, value, EntryKind.POSTING, concern)
     before = hold.state
-    decision = _changed(case, step, post(hold, value), 0, moved_minor=value)
+    # The hold was counted when it was placed, and given back when it ended without a posting.
+    counted_anew = before not in (HoldState.OPEN, HoldState.POSTED)
+    decision = _changed(
+        case, step, post(hold, value), value - hold.held_minor, count=int(counted_anew), moved_minor=value
+    )
     if before is HoldState.OPEN or decision.concern:
         return decision
     # Presentments that follow a full reversal must still be charged, and a person told.
     return msgspec.structs.replace(decision, concern=f"posted_after_{before}")
 
 
+def _before_its_request(found: Match) -> MessageState:
+    """Where the request that the network decided for us has not come, its advice stands as a tombstone for it.
+
+    Coming late, on another link, it must not place a second hold.
+    """
+    return MessageState.TOMBSTONE if found.original is None else MessageState.ANSWERED
+
+
 def _hold_of(case: Case, found: Match) -> Hold | None:
     if found.original is None or found.original.hold_id is None:
         return None
     return case.view.holds.get(found.original.hold_id)
+
+
+def _raised_by_us(case: Case, hold: Hold) -> int:
+    """By how much we raised ``hold`` for the increment that the advice tells of; 0 where it never reached us."""
+    for candidate in case.view.candidates:
+        message = candidate.message
+        if (
+            message.kind is Kind.AUTHORIZATION
+            and message.incremental
+            and message.approved
+            and message.hold_id == hold.hold_id
+            and message.amount_minor == case.request.amount_minor
+        ):
+            return message.moved_minor
+    return 0
 
 
 def _new_hold(case: Case, step: Step, value: int) -> Decision:
@@ -185,7 +219,7 @@ def _changed(
         opened = change.hold.opened_at
         program = case.view.program
         spent_on = (opened if program is None else opened.astimezone(program.zone)).date()
-        ended = change.hold.state is not HoldState.OPEN
+        ended = change.hold.state not in (HoldState.OPEN, HoldState.POSTED)
         usage = usage.given_back(-spent_minor, 1 if ended else 0, spent_on, case.today)
     elif spent_minor or count:
         usage = usage.spent(spent_minor, count, case.today)

@@ -82,7 +82,7 @@ class Books:
         self.new_messages: dict[tuple[int, bytes], tuple[StoredMessage, Decision, Item]] = {}
         self.amended_messages: dict[tuple[int, bytes], StoredMessage] = {}
         self.repeats: list[tuple[int, bytes]] = []
-        self.tombstone_changes: dict[int, int] = {}  # by account
+        self.accounts_with_new_tombstones: set[int] = set()
         self.concerns: list[Concern] = []
 
     def remember(self, message: StoredMessage, decided_at: datetime) -> None:
@@ -122,7 +122,7 @@ class Books:
                 program=self._programs.get(card.program),
                 stored=self.stored.get((account_id, item.key)),
                 candidates=tuple(candidates.values()) if candidates else (),
-                holds=self.holds.get(account_id, {}) if looks_back else {},
+                holds=self.holds.get(account_id, {}) if looks_back or tombstones else {},
                 tombstones=tuple(tombstones.values()) if tombstones else (),
             )
         return Case(item.request, item.key, item.fingerprint, view, self._security, self.now)
@@ -154,10 +154,11 @@ class Books:
             self._amend(msgspec.structs.replace(view.stored, state=decision.remember_as, answer=decision.answer))
         elif decision.remember_as is not None:
             self._store(item, case, decision)
+        if decision.undone is not None:
+            self._amend(msgspec.structs.replace(decision.undone, state=MessageState.REVERSED))
         if decision.tombstone_met is not None:
             self._amend(msgspec.structs.replace(decision.tombstone_met, state=MessageState.TOMBSTONE_MET))
             self.tombstones[decision.tombstone_met.card_id].pop(decision.tombstone_met.key)
-            self.tombstone_changes[account_id] = self.tombstone_changes.get(account_id, 0) - 1
         if decision.concern:
             self.concerns.append(Concern(account_id, item.key, decision.concern, decision))
 
@@ -217,7 +218,7 @@ class Books:
         if card is not None:
             self.remember(message, self.now)
             if message.state is MessageState.TOMBSTONE:
-                self.tombstone_changes[message.account_id] = self.tombstone_changes.get(message.account_id, 0) + 1
+                self.accounts_with_new_tombstones.add(message.account_id)
 
     def _amend(self, message: StoredMessage) -> None:
         ref = (message.account_id, message.key)

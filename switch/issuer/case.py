@@ -52,7 +52,7 @@ class View(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     stored: StoredMessage | None = None  # the same key, seen before
     candidates: tuple[Candidate, ...] = ()  # loaded for reversals, advices and increments
     holds: dict[int, Hold] = {}  # the purchases that ``candidates`` and ``stored`` refer to
-    tombstones: tuple[StoredMessage, ...] = ()
+    tombstones: tuple[StoredMessage, ...] = ()  # reversals and stand-in advices that came before their original
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
@@ -73,9 +73,9 @@ class Case(msgspec.Struct, frozen=True, gc=False):
 
 @lru_cache(maxsize=1024)
 def local_date(moment: datetime, zone: ZoneInfo | None) -> date:
-    """The day of ``moment`` in ``zone`` (None:
+    """The day of ``moment`` in ``zone``, or in UTC.
 
-    UTC). All messages of a batch have one moment, so it is worked out once.
+    All messages of a batch have one moment, so it is worked out once a batch.
     """
     return moment.astimezone(zone or UTC).date()
 
@@ -105,6 +105,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     remember_as: MessageState | None = MessageState.ANSWERED
     repeat_of: StoredMessage | None = None
     tombstone_met: StoredMessage | None = None
+    undone: StoredMessage | None = None  # an increment that was taken back: a second reversal of it finds nothing
     concern: str = ""  # something for a person; goes into the exceptions with the message
 
     @property

@@ -4,7 +4,7 @@ No single element is reliable, so the elements are tried in an order of trust, a
 decides. Two different purchases on one level are ambiguous: that is for a person, never for a guess.
 
     1. the network's own transaction id
-    2. retrieval reference (DE37) and card, and the approval code (DE38) where both sides have one (but not of a stand-in)
+    2. retrieval reference (DE37) and card, and the approval code (DE38) where both have one (but no stand-in)
     3. original data elements (DE90): STAN and transmission time, the acquirer where both sides have one
     4. acquirer, terminal and amount, within a day before: only where the message carries neither of the elements above,
        for a reference that is there and fits nothing means that the original has not come (yet)
@@ -22,9 +22,12 @@ import msgspec
 from switch.contracts.message import Kind, Request
 from switch.issuer.stored import MessageState, StoredMessage
 
-__all__ = ["Candidate", "Match", "find_original", "names_original", "tombstone_fits"]
+__all__ = ["TOMBSTONE_LIFE", "Candidate", "Match", "find_original", "names_original", "tombstone_fits"]
 
 WINDOW = timedelta(days=1)
+#: How long an original may come late. Networks forward what they stored within minutes or hours; three days are
+#: beyond any.
+TOMBSTONE_LIFE = timedelta(days=3)
 
 _ORIGINALS = frozenset({Kind.AUTHORIZATION, Kind.FINANCIAL, Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE})
 
@@ -37,11 +40,15 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """``original`` is None when nothing fits or when ``ambiguous``; ``level`` tells by which elements."""
+    """``original`` is None when nothing fits or when ``ambiguous``; ``level`` tells by which elements.
+
+    ``contradicts``: one element named a purchase and DE90 another message, which has not come (yet).
+    """
 
     original: StoredMessage | None = None
     level: str = "none"
     ambiguous: bool = False
+    contradicts: bool = False
 
 
 def find_original(request: Request, candidates: Sequence[Candidate], now: datetime) -> Match:
@@ -68,20 +75,27 @@ def find_original(request: Request, candidates: Sequence[Candidate], now: dateti
 
 
 def tombstone_fits(tombstone: StoredMessage, request: Request) -> bool:
-    """Whether the reversal that came early meant this request.
+    """Whether the reversal or stand-in advice that came early meant this request.
 
-    The day's window is not used: it could hit a stranger.
+    Terminal and amount are not used: they could hit a stranger.
     """
     if tombstone.network != request.network:
         return False
-    if tombstone.original_stan:
-        # DE90 named one message: that one and no other of the same retrieval reference.
+    if tombstone.kind is Kind.AUTHORIZATION_ADVICE and (
+        request.incremental or request.amount_minor != tombstone.amount_minor
+    ):
+        # What was stood in for may be raised afterwards, under the same reference.
+        return False
+    by_reference = _same(tombstone.network_reference, request.network_reference) or _same(
+        tombstone.retrieval_reference, request.retrieval_reference
+    )
+    if tombstone.original_stan and not (by_reference and request.kind is Kind.AUTHORIZATION_ADVICE):
+        # DE90 named one message: that one and no other of the same retrieval reference. Only a stand-in advice tells of
+        # that message under a STAN of its own.
         return tombstone.original_stan == request.stan and (
             not tombstone.original_transmitted or tombstone.original_transmitted == request.transmitted
         )
-    return _same(tombstone.network_reference, request.network_reference) or _same(
-        tombstone.retrieval_reference, request.retrieval_reference
-    )
+    return by_reference
 
 
 def names_original(request: Request) -> bool:
@@ -125,7 +139,7 @@ def _by_terminal_and_amount(request: Request, candidate: Candidate, now: datetim
         request.kind is Kind.REVERSAL
         and not names_original(request)
         and message.approved
-        and message.state is MessageState.ANSWERED
+        and message.state is not MessageState.REVERSED
         and message.hold_id is not None
         and _same(request.acquirer_id, message.acquirer_id)
         and _same(request.terminal_id, message.terminal_id)
@@ -137,10 +151,16 @@ def _by_terminal_and_amount(request: Request, candidate: Candidate, now: datetim
 def _choose(request: Request, hits: Iterable[StoredMessage], level: str) -> Match:
     """Of several messages on one level, the one that DE90 names, else the first of the one purchase they all moved."""
     found = list(hits)
-    original = request.original
-    if len(found) > 1 and original is not None and original.stan:
-        named = [m for m in found if m.stan == original.stan and original.transmitted in ("", m.transmitted)]
-        found = named or found
+    stan = "" if request.original is None else request.original.stan
+    stand_ins = [m for m in found if m.kind is Kind.AUTHORIZATION_ADVICE and m.hold_id is not None]
+    named = [m for m in found if stan and m.stan == stan]
+    if request.kind is Kind.REVERSAL and stan and not named and not stand_ins:
+        # The increments of a purchase share its reference. A reversal of one that was lost on its way must not take
+        # back the purchase, so a STAN that DE90 names and none of them has is believed.
+        return Match(level=level, contradicts=True)
+    if len(found) > 1 and named:
+        # What DE90 names may be a request that came too late or was lost, and that the network decided for us.
+        found = named if any(m.hold_id is not None for m in named) else stand_ins or named
     if len(found) > 1:
         # A decline moved nothing: beside an approval of the same reference (a retry) it can't be what is meant.
         found = [m for m in found if m.hold_id is not None] or found[:1]

@@ -68,6 +68,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     monthly: Limit = Limit()
     lifetime: Limit = Limit()
 
+    def __post_init__(self) -> None:
+        if self.per_purchase_minor is not None and self.per_purchase_minor < 0:
+            raise ValueError("per_purchase_minor is not negative")
+
 
 class MerchantRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which merchants are served. MCCs are four digits or a range ``"3501-3790"``, countries ISO 3166 alpha-2."""

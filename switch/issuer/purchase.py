@@ -11,6 +11,7 @@ from switch.issuer.hold import Hold, HoldState
 from switch.issuer.matching import find_original, tombstone_fits
 from switch.issuer.program import DEFAULT_PIPELINE
 from switch.issuer.rules import RULES, spending_amount
+from switch.issuer.stored import StoredMessage
 from switch.issuer.usage import Usage
 
 __all__ = ["decide_request"]
@@ -22,12 +23,11 @@ _NO_PROGRAM = DEFAULT_PIPELINE[:1]
 def decide_request(case: Case) -> Decision:
     """Runs the program's pipeline; the first decline ends it. An approval books what it approves.
 
-    Declines with ``REVERSED_EARLIER`` when the reversal of this very message came first.
+    What came first for this very message, its reversal or the advice of the network that stood in for it, has decided.
     """
     for tombstone in case.view.tombstones:
         if tombstone_fits(tombstone, case.request):
-            step = Step("reversal_first", Reason.REVERSED_EARLIER, {"reversal_stan": tombstone.stan})
-            return Decision(answer=Answer(reason=Reason.REVERSED_EARLIER), trace=(step,), tombstone_met=tombstone)
+            return _overtaken(case, tombstone)
 
     program = case.view.program
     trace: list[Step] = []
@@ -39,6 +39,28 @@ def decide_request(case: Case) -> Decision:
             return Decision(answer=_declined(case, verdict.decline, trace), trace=tuple(trace))
         approved_minor = verdict.approved_minor
     return _approve(case, tuple(trace), approved_minor)
+
+
+def _overtaken(case: Case, tombstone: StoredMessage) -> Decision:
+    """The request comes after its own reversal, or after its stand-in advice: nothing is held for it any more.
+
+    Declines with ``REVERSED_EARLIER``, or with ``DECIDED_EARLIER`` where the network declined or the purchase has ended
+    since. A purchase that the network approved is approved here too: the advice has booked it.
+    """
+    seen: Seen = {"stan": tombstone.stan}
+    if tombstone.kind is Kind.REVERSAL:
+        step = Step("reversal_first", Reason.REVERSED_EARLIER, seen)
+        return Decision(answer=Answer(reason=Reason.REVERSED_EARLIER), trace=(step,), tombstone_met=tombstone)
+    hold = None if tombstone.hold_id is None else case.view.holds.get(tombstone.hold_id)
+    seen |= {"hold": tombstone.hold_id, "hold_state": None if hold is None else hold.state}
+    if hold is not None and hold.state in (HoldState.OPEN, HoldState.POSTED):
+        return Decision(
+            answer=Answer(reason=Reason.APPROVED, approval_code=approval_code(case.key)),
+            trace=(Step("stand_in_first", "pass", seen),),
+            tombstone_met=tombstone,
+        )
+    step = Step("stand_in_first", Reason.DECIDED_EARLIER, seen)
+    return Decision(answer=Answer(reason=Reason.DECIDED_EARLIER), trace=(step,), tombstone_met=tombstone)
 
 
 def _declined(case: Case, reason: Reason, trace: list[Step]) -> Answer:
@@ -136,6 +158,11 @@ def _increase(case: Case, trace: tuple[Step, ...], amount_minor: int, code: str)
     if hold is None or hold.state is not HoldState.OPEN or case.request.kind is not Kind.AUTHORIZATION:
         step = Step("increment", Reason.ORIGINAL_NOT_FOUND, {**seen, "ambiguous": found.ambiguous})
         return Decision(answer=Answer(reason=Reason.ORIGINAL_NOT_FOUND), trace=(*trace, step))
+    limit = None if case.view.program is None else case.view.program.limits.per_purchase_minor
+    if limit is not None and hold.held_minor + amount_minor > limit:
+        seen |= {"amount": hold.held_minor + amount_minor, "limit": limit}
+        step = Step("increment", Reason.OVER_AMOUNT_LIMIT, seen)
+        return Decision(answer=Answer(reason=Reason.OVER_AMOUNT_LIMIT), trace=(*trace, step))
     change = set_held(hold, hold.held_minor + amount_minor, HoldState.OPEN)
     return Decision(
         answer=Answer(reason=Reason.APPROVED, approval_code=code),

@@ -7,8 +7,9 @@ original is declined when it arrives. What can't be told for sure is left to a p
 
 from __future__ import annotations
 
-from switch.contracts.message import Answer, Kind, Request
+from switch.contracts.message import Answer, Kind
 from switch.contracts.reason import Reason
+from switch.issuer.account import Account
 from switch.issuer.case import Case, Decision, Seen, Step
 from switch.issuer.change import Change, set_held, set_posted
 from switch.issuer.hold import Hold, HoldState
@@ -36,6 +37,13 @@ def decide_reversal(case: Case) -> Decision:
         return _unchanged("card_known", "unknown_card", seen, concern="unknown_card")
     if found.ambiguous:
         return _unchanged("original", "ambiguous", seen, concern="ambiguous_original")
+    if found.contradicts:
+        return Decision(
+            answer=_ACCEPTED,
+            trace=(Step("original", "references_contradict", seen),),
+            remember_as=MessageState.TOMBSTONE,
+            concern="references_contradict",
+        )
     if original is None:
         # A tombstone must be able to meet its original; without any reference it could only ever guess.
         if names_original(request):
@@ -48,6 +56,8 @@ def decide_reversal(case: Case) -> Decision:
     hold = None if original.hold_id is None else view.holds.get(original.hold_id)
     if hold is None:
         return _unchanged("original", "moved_nothing", seen)
+    if original.state is MessageState.REVERSED:
+        return _unchanged("original", "taken_back_before", seen)
     seen |= {"hold": hold.hold_id, "hold_state": hold.state, "held": hold.held_minor, "posted": hold.posted_minor}
     # An increment that was withdrawn is off the hold already: what is left belongs to the purchase that it raised.
     withdrawn_increment = original.incremental and original.state is MessageState.WITHDRAWN
@@ -57,7 +67,7 @@ def decide_reversal(case: Case) -> Decision:
         # The authorization has been cleared: the money has moved, so a refund would have to bring it back.
         return _unchanged("hold", "already_posted", seen, concern="reversal_after_posting")
 
-    final, refused = _final_amount(request, original, hold)
+    final, refused = _final_amount(case, original, hold)
     if refused:
         return _unchanged("amount", refused, seen, concern=refused)
     change, usage = take_back(case, hold, final, HoldState.REVERSED)
@@ -67,7 +77,22 @@ def decide_reversal(case: Case) -> Decision:
         movements=change.movements,
         hold=change.hold,
         usage=usage,
+        # A refund that was spent before it was reversed leaves a debt.
+        concern="below_floor" if hold.credit and _left(view.account, hold, final) < view.account.floor_minor else "",
+        undone=original if _is_part(original, hold) and final else None,
     )
+
+
+def _left(account: Account, refund: Hold, final_minor: int) -> int:
+    """What is available after a refund was taken back down to ``final_minor``."""
+    return account.available_minor - (refund.posted_minor - final_minor)
+
+
+def _is_part(original: StoredMessage, hold: Hold) -> bool:
+    """Whether the message made only a part of what stands: an increment of a hold, or one of several postings."""
+    posted = hold.state is HoldState.POSTED
+    current = hold.posted_minor if posted else hold.held_minor
+    return (original.incremental or posted) and current > original.moved_minor
 
 
 def take_back(case: Case, hold: Hold, final_minor: int, end: HoldState) -> tuple[Change, Usage | None]:
@@ -84,18 +109,22 @@ def take_back(case: Case, hold: Hold, final_minor: int, end: HoldState) -> tuple
     return change, usage.given_back(current - final_minor, 0 if final_minor else 1, spent_on, case.today)
 
 
-def _final_amount(request: Request, original: StoredMessage, hold: Hold) -> tuple[int, str]:
+def _final_amount(case: Case, original: StoredMessage, hold: Hold) -> tuple[int, str]:
     """What should be left of the purchase, and why not, when that can't be told or there is nothing to take back.
 
     DE95 is the final amount. Without it the reversal is full, and DE4 repeats what was asked, approved or is still
     held.
     """
+    request, account = case.request, case.view.account
     current = hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor
     if request.replacement_amount_minor:
+        if account is not None and request.currency not in ("", account.currency):
+            # DE95 is in the currency of DE49: what it leaves in the account's currency, only a person can say.
+            return current, "currency_not_served"
         final = request.replacement_amount_minor
         return (final, "") if final < current else (current, "over_reversal")
     asked = request.amount_minor
-    if original.incremental and current > original.moved_minor and asked in (0, original.amount_minor):
+    if _is_part(original, hold) and asked in (0, original.amount_minor):
         return current - original.moved_minor, ""
     if asked in (0, original.amount_minor, original.moved_minor, current):
         return 0, ""

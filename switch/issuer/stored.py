@@ -59,8 +59,9 @@ class MessageState(StrEnum):
     """What later messages must know about this one."""
 
     ANSWERED = "answered"
-    TOMBSTONE = "tombstone"  # a reversal that came before its original
+    TOMBSTONE = "tombstone"  # a reversal or stand-in advice that came before its original
     TOMBSTONE_MET = "tombstone_met"  # ... and the original has come since, and was declined
+    REVERSED = "reversed"  # an increment that was taken back
     WITHDRAWN = "withdrawn"  # the approval came after the deadline and was taken back
 
 

@@ -3,14 +3,14 @@
 The deadline had passed and 91 was sent; then the approval became durable all the same.
 
 The network counts the request as not approved, so the money must not stay set aside. The stored answer becomes 91 as
-well, so that a repeat hears what the network heard first. If, however, a repeat has been answered with the approval
-in the meantime, the network has heard it: then nothing is taken back. Both are decided under the account's lock, so
-they can't cross.
+well, so that a repeat hears what the network heard first. If, however, the network counts on the approval by now (a
+repeat was answered with it, or a stand-in or financial advice was booked on it), nothing is taken back. All of it is
+decided under the account's lock, so it can't cross.
 """
 
 from __future__ import annotations
 
-from switch.contracts.message import Answer
+from switch.contracts.message import Answer, Kind
 from switch.contracts.reason import Reason
 from switch.issuer.case import Case, Decision, Step
 from switch.issuer.hold import HoldState
@@ -19,6 +19,7 @@ from switch.issuer.stored import MessageState
 
 __all__ = ["decide_withdrawal"]
 
+_ADVICES = frozenset({Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE})
 _MISSED = Answer(reason=Reason.DEADLINE_MISSED)
 
 
@@ -30,8 +31,14 @@ def decide_withdrawal(case: Case) -> Decision:
     if stored.repeats_answered:
         step = Step("withdrawal", "heard_by_a_repeat", {"repeats_answered": stored.repeats_answered})
         return Decision(answer=stored.answer, trace=(step,), remember_as=None)
+    if any(c.message.hold_id == stored.hold_id and c.message.kind in _ADVICES for c in case.view.candidates):
+        step = Step("withdrawal", "network_counts_on_it", {"hold": stored.hold_id})
+        return Decision(answer=stored.answer, trace=(step,), remember_as=None)
     hold = None if stored.hold_id is None else case.view.holds.get(stored.hold_id)
-    if hold is None or hold.state not in (HoldState.OPEN, HoldState.POSTED):
+    # What was cleared meanwhile was posted by another message, and what was reversed is off the hold already.
+    cleared = hold is not None and hold.state is HoldState.POSTED and stored.kind is Kind.AUTHORIZATION
+    gone = cleared or stored.state is MessageState.REVERSED
+    if hold is None or gone or hold.state not in (HoldState.OPEN, HoldState.POSTED):
         step = Step("withdrawal", "withdrawn", {"hold": stored.hold_id, "taken_back": 0})
         return Decision(answer=_MISSED, trace=(step,), remember_as=MessageState.WITHDRAWN)
     current = hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor

@@ -22,6 +22,7 @@ from switch.contracts.errors import CommitUnknown, DatabaseUnavailable
 from switch.issuer.account import Account
 from switch.issuer.books import Booking, Books, Item
 from switch.issuer.case import Decision, SecurityCodePort
+from switch.issuer.matching import TOMBSTONE_LIFE
 from switch.issuer.program import Program
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
 from switch.journal.connection import BY_INDEX, Connection, DatabaseSettings, connect, translated
@@ -63,11 +64,19 @@ _CANDIDATES = """
     )
     SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
 """
+_ADVICES_ON_HOLD = """
+    SELECT m.* FROM message_key m JOIN unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id)
+      USING (account_id, hold_id)
+     WHERE m.kind IN ('authorization_advice', 'financial_advice')
+"""
 _HOLDS = """
     SELECT h.* FROM hold h
       JOIN unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id) USING (account_id, hold_id)
 """
-_TOMBSTONES = "SELECT * FROM message_key WHERE account_id = ANY ($1) AND state = 'tombstone' ORDER BY decided_at"
+_TOMBSTONES = """
+    SELECT * FROM message_key WHERE account_id = ANY ($1) AND state = 'tombstone' AND decided_at > $2 ORDER BY
+    decided_at
+"""
 
 
 class UnitOfWork:
@@ -163,11 +172,11 @@ class UnitOfWork:
             if row["stored"] is not None:
                 stored = stored_of(row["stored"])
                 books.stored[stored.account_id, stored.key] = stored
-        await self._load_history(connection, books, items)
         if with_tombstones:
-            for row in await connection.fetch(_TOMBSTONES, list(with_tombstones)):
+            for row in await connection.fetch(_TOMBSTONES, list(with_tombstones), books.now - TOMBSTONE_LIFE):
                 message = stored_of(row)
                 books.tombstones.setdefault(message.card_id, {})[message.key] = message
+        await self._load_history(connection, books, items)
         return books
 
     async def _load_history(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
@@ -192,18 +201,30 @@ class UnitOfWork:
         if wanted:
             for row in await connection.fetch(_CANDIDATES, *map(list, zip(*wanted, strict=True))):
                 books.remember(stored_of(row), row["decided_at"])
+        withdrawn = [
+            (message.account_id, message.hold_id)
+            for item in items
+            if item.withdraw and item.pan_lookup in books.cards
+            if (message := books.stored.get((books.cards[item.pan_lookup].account_id, item.key))) is not None
+            if message.hold_id is not None
+        ]
+        if withdrawn:
+            # No index finds these: withdrawals are too rare for one. The account's messages are walked.
+            for row in await connection.fetch(_ADVICES_ON_HOLD, *map(list, zip(*withdrawn, strict=True))):
+                books.remember(stored_of(row), row["decided_at"])
         holds = {
             (candidate.message.account_id, candidate.message.hold_id)
             for of_card in books.candidates.values()
             for candidate in of_card.values()
             if candidate.message.hold_id is not None
         }
-        withdrawn = [
-            books.stored.get((books.cards[item.pan_lookup].account_id, item.key))
-            for item in items
-            if item.withdraw and item.pan_lookup in books.cards
-        ]
-        holds.update((m.account_id, m.hold_id) for m in withdrawn if m is not None and m.hold_id is not None)
+        holds.update(withdrawn)
+        holds.update(
+            (tombstone.account_id, tombstone.hold_id)
+            for of_card in books.tombstones.values()
+            for tombstone in of_card.values()
+            if tombstone.hold_id is not None
+        )
         if holds:
             accounts, ids = zip(*holds, strict=True)
             for row in await connection.fetch(_HOLDS, accounts, ids):
@@ -225,7 +246,7 @@ class UnitOfWork:
             books.repeats,
             [amendment_row(message) for message in books.amended_messages.values()],
             [concern_row(concern, now) for concern in books.concerns],
-            [change for change in books.tombstone_changes.items() if change[1]],
+            [(account_id, now + TOMBSTONE_LIFE) for account_id in books.accounts_with_new_tombstones],
         )
 
 

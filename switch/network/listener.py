@@ -64,7 +64,11 @@ async def serve_listener(
     InvariantBroken of the intake comes through, in an exception group.
     """
     link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain)
-    listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
+    try:
+        listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
+    except OSError as error:
+        # The system's own text does not say which of several ports it was.
+        raise OSError(error.errno, f"{settings.host}:{settings.port}: {error.strerror}") from error
     address = ListenerAddress(*listeners[0].socket.getsockname()[:2])
     async with trio.open_nursery() as watcher:
         watcher.start_soon(link.deadlines.run)

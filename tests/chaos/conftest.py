@@ -1,4 +1,4 @@
-"""The switch that these tests break: one database for each test file, and daemons as each test wants them."""
+"""The switch that these tests break: one database for each test worker, and daemons as each test wants them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes more than ten seconds; `-m 'not long'` leaves it out")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def premises(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, EmbeddedPostgres]]:
     with database(tmp_path_factory.mktemp("house")) as both:
         yield both

@@ -105,13 +105,17 @@ async def test_stopped_for_ten_seconds(house: House, postgres: EmbeddedPostgres)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("unit_timeout_seconds", [15.0, 2.0], ids=["the_daemon_waits", "the_daemon_breaks_off"])
-async def test_frozen_for_six_seconds(house: House, postgres: EmbeddedPostgres, unit_timeout_seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "unit_timeout_seconds"), [(6.0, 15.0), (4.0, 1.5)], ids=["the_daemon_waits", "the_daemon_breaks_off"]
+)
+async def test_frozen_for_seconds(
+    house: House, postgres: EmbeddedPostgres, seconds: float, unit_timeout_seconds: float
+) -> None:
     cards = new_cards(house, 8)
-    daemon = Daemon(house, f"frozen_{unit_timeout_seconds:.0f}", deadline_seconds=DEADLINE_SECONDS)
+    daemon = Daemon(house, f"frozen_{seconds:.0f}", deadline_seconds=DEADLINE_SECONDS)
     daemon.set("[database]", f"unit_timeout_seconds = {unit_timeout_seconds}")
     with running(daemon):
         async with network_to([daemon], cards, habits=HABITS) as network:
-            await load_over(network, cards, frozen(postgres, 6.0))
+            await load_over(network, cards, frozen(postgres, seconds))
             await withdrawals_done(daemon)
             check(daemon, house, network, cards)

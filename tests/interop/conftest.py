@@ -10,7 +10,7 @@ from switch.daemon.embedded import EmbeddedPostgres
 from tests.house import House
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     directory = tmp_path_factory.mktemp("house")
     house = House(directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from switch.contracts.message import Kind, Operation
+from switch.contracts.message import Kind, Operation, Request
 from switch.contracts.reason import Reason
 from switch.issuer.hold import HoldState
 from switch.issuer.stored import MessageState
@@ -136,3 +136,49 @@ def test_a_withdrawn_purchase_may_still_be_reversed_without_effect() -> None:
     decision = desk.tell(desk.undo(request))
     assert (decision.reason, verdict(decision)) == (Reason.REVERSAL_ACCEPTED, "nothing_left")
     assert desk.balance == (10_000, 0)
+
+
+# ── the network counts on it by now
+
+
+@pytest.mark.parametrize("how", [Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE])
+def test_an_approval_that_the_network_has_booked_on_is_not_withdrawn(how: Kind) -> None:
+    """91 was sent, the network stood in or cleared, and its advice was quicker than our withdrawal."""
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(request)
+    desk.ask(how, 3_000, retrieval_reference=request.retrieval_reference)
+    before = desk.balance
+    stored = desk.stored(request)
+    desk.books.stored[3, stored.key] = msgspec.structs.replace(stored, repeats_answered=len(desk.books.repeats))
+
+    desk.tell(request, withdraw=True)
+
+    assert desk.balance == before
+
+
+def late_increment(desk: Desk) -> tuple[Request, Request]:
+    first = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(first)
+    more = desk.request(
+        Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference
+    )
+    desk.tell(more)
+    return first, more
+
+
+def test_a_late_increment_of_a_cleared_purchase_leaves_the_posting() -> None:
+    desk = Desk(10_000)
+    first, more = late_increment(desk)
+    undo = desk.undo(first)
+    desk.ask(Kind.FINANCIAL_ADVICE, 3_000, retrieval_reference=first.retrieval_reference, original=undo.original)
+    desk.tell(more, withdraw=True)
+    assert desk.balance == (7_000, 0)
+
+
+def test_a_late_increment_that_was_reversed_already_is_not_taken_back_again() -> None:
+    desk = Desk(10_000)
+    _, more = late_increment(desk)
+    desk.tell(desk.undo(more))
+    desk.tell(more, withdraw=True)
+    assert desk.held == 3_000

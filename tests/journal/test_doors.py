@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -24,7 +24,7 @@ AT = datetime(2026, 6, 15, 3, tzinfo=UTC)
 
 async def record(connection: Connection, **parts: list[Any]) -> None:
     """Calls the door with the parts that are given, the others empty."""
-    names = ("entries", "usages", "holds", "messages", "repeats", "amendments", "concerns", "tombstone_changes")
+    names = ("entries", "usages", "holds", "messages", "repeats", "amendments", "concerns", "tombstones")
     assert parts.keys() <= set(names)
     await connection.execute(
         "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8)", *(parts.get(name, []) for name in names)
@@ -207,11 +207,13 @@ def test_a_message_is_stored_once(database: Database, known: bool) -> None:
     on(database, scenario)
 
 
-def test_a_count_of_tombstones_never_falls_below_zero(database: Database) -> None:
+def test_the_time_to_look_for_tombstones_never_shrinks(database: Database) -> None:
     async def scenario(counter: Counter) -> None:
         client = await counter.client(1_000)
-        daemon = await counter.connection("switch_daemon")
-        with pytest.raises(asyncpg.CheckViolationError):
-            await record(daemon, tombstone_changes=[(client.account_id, -1)])
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+        for until in (AT, AT + timedelta(days=1), AT - timedelta(days=1)):
+            await record(daemon, tombstones=[(client.account_id, until)])
+        stands = await root.fetchval("SELECT tombstone_until FROM account WHERE account_id = $1", client.account_id)
+        assert stands == AT + timedelta(days=1)
 
     on(database, scenario)

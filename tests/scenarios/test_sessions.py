@@ -11,6 +11,7 @@ from switch.issuer.program import DEFAULT_PIPELINE
 from tests.house import House
 from tests.scenarios import (
     test_advices,
+    test_corners,
     test_declines,
     test_limits,
     test_partial_approvals,
@@ -89,6 +90,7 @@ def test_a_reversal_undoes_nothing_on_another_network(house: House) -> None:
 # ── nothing is left out
 
 STORIES: tuple[Story, ...] = (
+    *test_corners.CORNERS,
     *test_advices.STAND_IN, *test_advices.FINANCIAL, *test_advices.REFUNDS,
     *test_declines.DECLINES, *test_declines.PASSES, *test_declines.MESSAGES,
     *test_limits.PURCHASE, *test_limits.DAY, *test_limits.GIVEN_BACK, *test_limits.MONTH_AND_LIFE,

@@ -28,7 +28,7 @@ from tests.house import House, IssuedCard
 from tests.scenarios.line import Line, codec_of
 from tests.scenarios.steps import Do, Stage
 
-__all__ = ["DIALECTS", "Dialect", "Row", "Story", "play", "told", "with_codes"]
+__all__ = ["DIALECTS", "Dialect", "Row", "Story", "maker_for", "play", "told"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def maker_for(card: IssuedCard, dialect: str) -> Maker:
 # ── one step
 
 
-def with_codes(fields: Mapping[str, str], card: IssuedCard) -> dict[str, str]:
+def _with_codes(fields: Mapping[str, str], card: IssuedCard) -> dict[str, str]:
     """Track 2 is written with the card's codes in words, because a table can't know them: CVV, ICVV or BAD."""
     track2 = fields.get("35", "")
     codes = {"CVV": card.cvv.reveal(), "ICVV": card.icvv.reveal()}
@@ -153,7 +153,7 @@ def _say(stage: Stage, line: Line, dialect: Dialect, row: Row, where: str) -> No
         stage.said[row.do.label] = message
     if not row.do.is_sent:
         return
-    payload = line.ask(with_codes(message.fields, stage.card))
+    payload = line.ask(_with_codes(message.fields, stage.card))
     if row.do.label:
         stage.answers[row.do.label] = payload
     answer = line.codec.decode_fields(payload)

@@ -11,7 +11,7 @@ CREATE TABLE account (
     floor       bigint  NOT NULL DEFAULT 0,
     seq         bigint  NOT NULL DEFAULT 0 CHECK (seq >= 0),
     head_hash   bytea   NOT NULL DEFAULT '\x0000000000000000000000000000000000000000000000000000000000000000',
-    tombstones  integer NOT NULL DEFAULT 0 CHECK (tombstones >= 0),
+    tombstone_until timestamptz,  -- while it lies ahead, tombstones are looked at for every request
     opened_at   timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 60);
 COMMENT ON TABLE account IS 'Current balances: a projection of journal_entry that changes only together with it.';
@@ -123,7 +123,7 @@ CREATE TABLE message_key (
     original_transmitted text    NOT NULL,
     incremental          boolean NOT NULL,
     state                text    NOT NULL
-        CHECK (state IN ('answered', 'tombstone', 'tombstone_met', 'withdrawn')),
+        CHECK (state IN ('answered', 'tombstone', 'tombstone_met', 'reversed', 'withdrawn')),
     reason               text    NOT NULL,
     response_code        text    NOT NULL,
     moved                bigint  NOT NULL CHECK (moved >= 0),

@@ -7,7 +7,7 @@ CREATE FUNCTION load_unit(lookups bytea[], keys bytea[])
 RETURNS TABLE (
     item bigint, card_id bigint, program text, expiry text, service_code text, status text, locked boolean,
     account_id bigint, currency text, posted bigint, held bigint, floor bigint, seq bigint, head_hash bytea,
-    tombstones integer,
+    tombstones boolean,
     day date, day_minor bigint, day_count bigint, month_minor bigint, month_count bigint,
     lifetime_minor bigint, lifetime_count bigint,
     stored message_key
@@ -22,7 +22,7 @@ BEGIN
        FOR NO KEY UPDATE;
     RETURN QUERY
     SELECT i.item, c.card_id, c.program, c.expiry, c.service_code, c.status, c.locked,
-           a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.tombstones,
+           a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.tombstone_until > now(),
            u.day, u.day_minor, u.day_count, u.month_minor, u.month_count, u.lifetime_minor, u.lifetime_count,
            m.stored
       FROM unnest(lookups, keys) WITH ORDINALITY AS i (pan_lookup, key, item)
@@ -42,13 +42,13 @@ CREATE TYPE message_amendment AS (
     account_id bigint, key bytea, state text, reason text, response_code text, answer json
 );
 CREATE TYPE concern AS (account_id bigint, key bytea, kind text, trace json, raised_at timestamptz);
-CREATE TYPE tombstone_change AS (account_id bigint, difference integer);
+CREATE TYPE new_tombstone AS (account_id bigint, until timestamptz);
 
 -- Writes what a batch changed. Refuses it as a whole (SQLSTATE SW001) when an entry does not continue its account's chain, when a
 -- balance is not the sum of its entries, or when a purchase takes a step that the table does not allow.
 CREATE FUNCTION record_unit(
     entries journal_entry[], usages limit_usage[], holds hold[], messages message_key[],
-    repeats message_ref[], amendments message_amendment[], concerns concern[], tombstone_changes tombstone_change[]
+    repeats message_ref[], amendments message_amendment[], concerns concern[], tombstones new_tombstone[]
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = switch, pg_temp
 AS $$
@@ -144,8 +144,8 @@ BEGIN
         INSERT INTO exception_item (account_id, key, kind, trace, raised_at) SELECT * FROM unnest(concerns);
     END IF;
 
-    IF cardinality(tombstone_changes) > 0 THEN
-        UPDATE account a SET tombstones = a.tombstones + n.difference
-          FROM unnest(tombstone_changes) n WHERE a.account_id = n.account_id;
+    IF cardinality(tombstones) > 0 THEN
+        UPDATE account a SET tombstone_until = greatest(a.tombstone_until, n.until)
+          FROM unnest(tombstones) n WHERE a.account_id = n.account_id;
     END IF;
 END $$;

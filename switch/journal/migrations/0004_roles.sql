@@ -21,7 +21,7 @@ GRANT SELECT (card_id, account_id, pan_masked, program, expiry, service_code, st
 GRANT EXECUTE ON FUNCTION
     load_unit(bytea[], bytea[]),
     record_unit(journal_entry[], limit_usage[], hold[], message_key[], message_ref[], message_amendment[], concern[],
-                tombstone_change[])
+                new_tombstone[])
     TO switch_daemon, switch_issuing;
 GRANT EXECUTE ON FUNCTION
     open_account(text, bigint, bigint, bytea, bytea, text, text, text, text, text, boolean),

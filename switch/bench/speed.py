@@ -1,0 +1,309 @@
+"""The course of ``switch bench``: switch and pgbench in turns, then the special cases.
+
+The machine's mood changes within minutes, so both sides take turns in short rounds, and every figure is the median of
+its rounds. Between the sides nothing but the load changes: same server, same settings, same disk.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import iso8583
+import msgspec
+
+from simulators.bench.frames import bench_codec, sample_fields
+from simulators.bench.generator import Order
+from switch.bench.books import check_books
+from switch.bench.cards import CardRange, issue_cards
+from switch.bench.machine import describe_machine
+from switch.bench.peer import Form, Peer, PeerMeasured
+from switch.bench.report import Codec, HotCard, Load, PeerLoad, SpeedReport
+from switch.bench.stage import POSTGRES, GeneratorProcess, Measured, Server, Stage, child
+
+_L = TypeVar("_L", Load, PeerLoad)
+
+__all__ = ["QUICK", "Course", "Progress", "median_load", "run_speed"]
+
+#: Told what is being measured, for the person who waits.
+Progress = Callable[[str], None]
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """How long and how often. A phase of the switch lasts warm-up plus ``seconds``, one of pgbench the same."""
+
+    windows: tuple[int, ...] = (1, 8, 64, 256, 1000)
+    clients: tuple[int, ...] = (1, 4, 8, 16, 32)
+    clients_pipelined: tuple[int, ...] = (4, 8, 16)
+    clients_hot: tuple[int, ...] = (1, 8)
+    windows_hot: tuple[int, ...] = (64, 256)
+    rounds: int = 3
+    seconds: float = 4.0
+    seconds_open: float = 10.0
+    warm_up_seconds: float = 1.0
+    cards: int = 1000
+    cards_locked: int = 100
+    verify_entries: int = 200_000
+
+
+#: Every part, shortly: proves that the command works; its figures mean nothing.
+QUICK = Course(
+    clients=(1, 8),
+    clients_pipelined=(8,),
+    clients_hot=(1,),
+    windows_hot=(64,),
+    rounds=1,
+    seconds=0.7,
+    seconds_open=1.0,
+    warm_up_seconds=0.3,
+    verify_entries=5_000,
+)
+
+
+def run_speed(server: Server, course: Course, *, connections: int, progress: Progress) -> SpeedReport:
+    """Runs it all on an entered server. Raises BenchFailed."""
+    started = time.perf_counter()
+    machine = describe_machine(server.directory, server.version())
+    stage = Stage(server, "bench", connections=connections)
+    progress("database, schema and cards")
+    stage.prepare()
+    cards = CardRange(first=0, count=course.cards)
+    locked = CardRange(first=course.cards, count=course.cards_locked, locked=True)
+    for one in (cards, locked):
+        issue_cards(stage, one, lambda _: None)
+    with stage:
+        run = _Run(stage, course, cards, locked, progress)
+        progress("warm-up")
+        run.switch(64, seconds=course.warm_up_seconds * 2)
+        run.peer.prepare()
+        memory_begin = stage.memory()
+        run.rounds()
+        windows = [median_load(f"window {window}", run.measured[window], window=window) for window in course.windows]
+        peers = _peer_loads(run.by_clients["statements"])
+        pipelined = _peer_loads(run.by_clients["pipelined"])
+        best, best_peer = _best(windows), _best(peers)
+        one_client = min(peers, key=lambda load: load.clients)
+        open_loop = run.open_loop(best.per_second)
+        half = next(load for load in open_loop if load.name == "50 %")
+        hot = run.hot()
+        declined = run.declined(best.window)
+        memory_end = stage.memory()
+        ceiling = _ceiling(stage, course, sorted({course.windows[0], best.window}), progress)
+        progress("books")
+        books = check_books(stage, entries_max=course.verify_entries)
+        codec = Codec(decode_us=statistics.median(run.decode_us), encode_us=statistics.median(run.encode_us))
+        return SpeedReport(
+            machine=machine,
+            postgres_settings=dict(POSTGRES),
+            connections=connections,
+            trace_bytes=run.peer.trace_bytes,
+            windows=windows,
+            pgbench=peers,
+            pgbench_pipelined=pipelined,
+            best_window=best.window,
+            best_clients=best_peer.clients,
+            ratio=best.per_second / best_peer.per_second,
+            ratio_pipelined=best.per_second / _best(pipelined).per_second,
+            window_1_median_to_pgbench=windows[0].latency_ms["p50"] / one_client.latency_ms["p50"],
+            open_loop=open_loop,
+            half_load_p99_to_pgbench=half.latency_ms["p99"] / one_client.latency_ms["p50"],
+            codec=codec,
+            daemon_cpu_to_codec=best.daemon_cpu_us / (codec.decode_us + codec.encode_us),
+            hot_card=hot,
+            declined=declined,
+            generator_ceiling=ceiling,
+            memory_begin=memory_begin,
+            memory_end=memory_end,
+            books=books,
+            seconds=time.perf_counter() - started,
+        )
+
+
+class _Run:
+    """The phases of one run, and what they measured."""
+
+    def __init__(self, stage: Stage, course: Course, cards: CardRange, locked: CardRange, progress: Progress) -> None:
+        self.stage, self.course, self.cards, self.locked, self.progress = stage, course, cards, locked, progress
+        self.peer = Peer(stage)
+        self.measured: dict[int, list[Measured]] = {}
+        self.by_clients: dict[Form, dict[int, list[PeerMeasured]]] = {"statements": {}, "pipelined": {}}
+        self.decode_us: list[float] = []
+        self.encode_us: list[float] = []
+
+    def switch(
+        self,
+        window: int,
+        *,
+        seconds: float | None = None,
+        rate: float | None = None,
+        first_card: int = 0,
+        cards: int | None = None,
+    ) -> Measured:
+        order = Order(
+            window=window,
+            rate=rate,
+            seconds=self.course.seconds if seconds is None else seconds,
+            warm_up_seconds=self.course.warm_up_seconds,
+            first_card=first_card,
+            cards=self.cards.count if cards is None else cards,
+        )
+        return self.stage.measure(order)
+
+    def pgbench(self, clients: int, form: Form, accounts: range) -> PeerMeasured:
+        # pgbench takes whole seconds.
+        seconds = max(1, round(self.course.seconds + self.course.warm_up_seconds))
+        return self.peer.measure(
+            clients=clients,
+            form=form,
+            seconds=seconds,
+            warm_up_seconds=min(self.course.warm_up_seconds, seconds / 2),
+            accounts=accounts,
+        )
+
+    def rounds(self) -> None:
+        """Switch, pgbench, switch, pgbench, …: each window and each number of clients once a round."""
+        course, accounts = self.course, self.cards.accounts()
+        peers: list[tuple[int, Form]] = [(clients, "statements") for clients in course.clients]
+        peers += [(clients, "pipelined") for clients in course.clients_pipelined]
+        for number in range(1, course.rounds + 1):
+            decode_us, encode_us = _codec_us()
+            self.decode_us.append(decode_us)
+            self.encode_us.append(encode_us)
+            left: list[int] = list(course.windows)
+            for place, (clients, form) in enumerate(peers):
+                # The windows are spread over the round as evenly as their number allows.
+                while left and (len(course.windows) - len(left)) * len(peers) <= place * len(course.windows):
+                    self._window(number, left.pop(0))
+                text = f"round {number} of {course.rounds}: pgbench, {form}, {clients} clients"
+                one = self.pgbench(clients, form, accounts)
+                self.by_clients[form].setdefault(clients, []).append(one)
+                self.progress(f"{text}: {one.per_second:,.0f}/s")
+            for window in left:
+                self._window(number, window)
+
+    def _window(self, number: int, window: int) -> None:
+        one = self.switch(window)
+        self.measured.setdefault(window, []).append(one)
+        text = f"round {number} of {self.course.rounds}: switch, window {window}"
+        self.progress(f"{text}: {one.outcome.per_second:,.0f}/s")
+
+    def open_loop(self, maximum: float) -> list[Load]:
+        """At 25, 50 and 80 % of the maximum."""
+        loads = []
+        for percent in (25, 50, 80):
+            self.progress(f"open loop at {percent} % of {maximum:,.0f}/s")
+            one = self.switch(100_000, seconds=self.course.seconds_open, rate=maximum * percent / 100)
+            loads.append(median_load(f"{percent} %", [one], window=100_000, rate=maximum * percent / 100))
+        return loads
+
+    def hot(self) -> HotCard:
+        """All traffic on the first card, against pgbench on its one row; in turns, as the rounds."""
+        course = self.course
+        ours: dict[int, list[Measured]] = {}
+        theirs: dict[int, list[PeerMeasured]] = {}
+        for number in range(1, course.rounds + 1):
+            self.progress(f"hot card, round {number} of {course.rounds}")
+            for window in course.windows_hot:
+                ours.setdefault(window, []).append(self.switch(window, cards=1))
+            for clients in course.clients_hot:
+                theirs.setdefault(clients, []).append(self.pgbench(clients, "statements", self.cards.accounts()[:1]))
+        switch = [median_load(f"window {window}", measured, window=window) for window, measured in ours.items()]
+        pgbench = _peer_loads(theirs)
+        return HotCard(switch=switch, pgbench=pgbench, ratio=_best(switch).per_second / _best(pgbench).per_second)
+
+    def declined(self, window: int) -> Load:
+        """Only locked cards."""
+        self.progress("declined only")
+        one = self.switch(window, first_card=self.locked.first, cards=self.locked.count)
+        return median_load(f"window {window}", [one], window=window)
+
+
+def _ceiling(stage: Stage, course: Course, windows: Iterable[int], progress: Progress) -> list[Load]:
+    """What the generator does when answers cost next to nothing."""
+    progress("the generator's own ceiling")
+    loads = []
+    with (stage.server.directory / "echo.stderr").open("wb") as errors:
+        echo = child("simulators.bench.echo", errors=errors)
+        try:
+            assert echo.stdout is not None
+            with GeneratorProcess("127.0.0.1", int(echo.stdout.readline()), errors) as generator:
+                for window in windows:
+                    order = Order(
+                        window=window,
+                        seconds=min(course.seconds, 2.0),
+                        warm_up_seconds=course.warm_up_seconds / 2,
+                        cards=course.cards,
+                    )
+                    outcome = generator.run(order)
+                    measured = Measured(outcome=outcome, daemon_cpu_us=0.0, postgres_cpu_us=0.0)
+                    loads.append(median_load(f"window {window}", [measured], window=window))
+        finally:
+            echo.kill()
+            echo.communicate()
+    return loads
+
+
+def _codec_us(times: int = 400, repeats: int = 5) -> tuple[float, float]:
+    """pyiso8583's decode and encode of the generator's message: CPU microseconds, the median of the repeats."""
+    codec = bench_codec()
+    spec = codec.dialect.spec
+    payload = codec.encode(sample_fields())
+    decoded, _ = iso8583.decode(payload, spec)
+    decode_us, encode_us = [], []
+    for _ in range(repeats):
+        begin = time.process_time()
+        for _ in range(times):
+            iso8583.decode(payload, spec)
+        middle = time.process_time()
+        for _ in range(times):
+            iso8583.encode(decoded, spec)
+        decode_us.append((middle - begin) * 1e6 / times)
+        encode_us.append((time.process_time() - middle) * 1e6 / times)
+    return statistics.median(decode_us), statistics.median(encode_us)
+
+
+def median_load(name: str, measured: Sequence[Measured], *, window: int, rate: float | None = None) -> Load:
+    """The rounds of one load as one: the median of every figure by itself."""
+    outcomes = [one.outcome for one in measured]
+    codes: dict[str, int] = {}
+    for outcome in outcomes:
+        for code, count in outcome.codes.items():
+            codes[code] = codes.get(code, 0) + count
+    return Load(
+        name=name,
+        window=window,
+        rate=rate,
+        per_second=statistics.median(one.per_second for one in outcomes),
+        rounds=[one.per_second for one in outcomes],
+        latency_ms=_medians([one.latency_ms for one in outcomes]),
+        generator_late_ms=_medians([one.late_ms for one in outcomes]),
+        daemon_cpu_us=statistics.median(one.daemon_cpu_us for one in measured),
+        postgres_cpu_us=statistics.median(one.postgres_cpu_us for one in measured),
+        generator_cpu_us=statistics.median(one.cpu_us for one in outcomes),
+        codes=codes,
+    )
+
+
+def _peer_loads(by_clients: dict[int, list[PeerMeasured]]) -> list[PeerLoad]:
+    return [
+        PeerLoad(
+            name=f"{clients} client{'s' if clients > 1 else ''}",
+            form=rounds[0].form,
+            clients=clients,
+            per_second=statistics.median(one.per_second for one in rounds),
+            rounds=[one.per_second for one in rounds],
+            latency_ms=_medians([one.latency_ms for one in rounds]),
+            postgres_cpu_us=statistics.median(one.postgres_cpu_us for one in rounds),
+        )
+        for clients, rounds in by_clients.items()
+    ]
+
+
+def _medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+
+
+def _best(loads: Sequence[_L]) -> _L:
+    return max(loads, key=lambda load: load.per_second)

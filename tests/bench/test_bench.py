@@ -1,0 +1,193 @@
+"""``switch bench`` in its shortest form: every part runs, the report is whole, wrong books are noticed. No figure is judged."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from switch.bench.books import check_books
+from switch.bench.growth import GrowthCourse, Size, run_growth
+from switch.bench.plot import plot
+from switch.bench.processes import cpu_seconds, memory_of, tree_of
+from switch.bench.report import GrowthReport, SpeedReport, table
+from switch.bench.speed import QUICK, run_speed
+from switch.bench.stage import BenchFailed, Server, Stage
+from switch.journal.connection import Connection
+
+SHORT = msgspec.structs.replace(
+    QUICK,
+    windows=(1, 16),
+    clients=(2,),
+    clients_pipelined=(2,),
+    windows_hot=(8,),
+    seconds=0.3,
+    seconds_open=0.3,
+    warm_up_seconds=0.1,
+    cards=50,
+    cards_locked=5,
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("bench")
+    with Server(directory) as running:
+        yield running
+    assert not running.postgres.running
+    assert not directory.exists()
+
+
+@pytest.fixture(scope="module")
+def report(server: Server) -> SpeedReport:
+    told: list[str] = []
+    made = run_speed(server, SHORT, connections=1, progress=told.append)
+    assert told
+    return made
+
+
+def test_every_part_is_measured(report: SpeedReport) -> None:
+    assert [load.window for load in report.windows] == [1, 16]
+    assert [load.clients for load in report.pgbench] == [2]
+    assert [load.form for load in report.pgbench_pipelined] == ["pipelined"]
+    assert [load.name for load in report.open_loop] == ["25 %", "50 %", "80 %"]
+    loads = [*report.windows, *report.open_loop, *report.hot_card.switch]
+    for load in loads:
+        assert set(load.codes) == {"00"}
+        assert load.per_second > 0 and load.daemon_cpu_us > 0
+        assert load.latency_ms["p50"] <= load.latency_ms["p99"]
+    assert set(report.declined.codes) == {"62"}, "a locked card"
+    assert report.generator_ceiling
+    assert report.codec.decode_us > 0 and report.codec.encode_us > 0
+    assert report.trace_bytes > 200, "pgbench stores a trace as long as ours"
+    assert report.memory_end.peak_mib >= report.memory_end.resident_mib > 10
+    assert report.ratio == pytest.approx(
+        max(load.per_second for load in report.windows) / max(load.per_second for load in report.pgbench)
+    )
+
+
+def test_the_books_are_compared(report: SpeedReport) -> None:
+    books = report.books
+    assert books.faults == []
+    assert books.approved == books.held_minor // 150 > 0
+    assert books.entries_recomputed > 0
+
+
+def test_the_report_can_be_read_by_people_and_programs(report: SpeedReport) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(report), type=SpeedReport) == report
+    text = table(report)
+    assert "authorizations, closed" in text and "agree" in text and "one hot card" in text
+    assert "Secret" not in text
+    root = ET.fromstring(plot(report))
+    assert root.tag.endswith("svg")
+    assert len(root.findall("{*}polyline")) == 4
+    width, height = map(float, root.attrib["viewBox"].split()[2:])
+    for circle in root.iter("{http://www.w3.org/2000/svg}circle"):
+        assert 0 < float(circle.attrib["cx"]) < width and 0 < float(circle.attrib["cy"]) < height
+
+
+async def _setting(name: str, connection: Connection) -> str:
+    value: str = await connection.fetchval(f"SHOW {name}")
+    return value
+
+
+def test_durable_settings(server: Server, report: SpeedReport) -> None:
+    for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        assert report.postgres_settings[name] == "on"
+        assert server.ask("bench", partial(_setting, name)) == "on"
+
+
+def test_books_that_do_not_agree_are_noticed(server: Server, report: SpeedReport) -> None:
+    stage = Stage(server, "bench", connections=1)
+    stage.approved = report.books.approved
+    assert check_books(stage, entries_max=200).faults == []
+
+    stage.approved += 1
+    assert "approvals" in check_books(stage, entries_max=200).faults[0]
+
+    stage.approved -= 1
+    server.ask(
+        "bench",
+        lambda connection: connection.execute(
+            "UPDATE account SET held = held + 1 WHERE account_id = (SELECT min(account_id) FROM account WHERE seq > 1)"
+        ),
+    )
+    faults = check_books(stage, entries_max=10**6).faults
+    assert any("sums" in fault for fault in faults)
+    assert any("the account says" in fault for fault in faults)
+    stage.__exit__()
+
+
+def test_growth(server: Server) -> None:
+    course = GrowthCourse(
+        sizes=(Size(name="empty", entries=0, cards=50), Size(name="full", entries=4_000, cards=100)),
+        window=16,
+        rounds=1,
+        seconds=0.3,
+        warm_up_seconds=0.1,
+        memory_messages=200,
+        verify_entries=500,
+    )
+    told: list[str] = []
+
+    report = run_growth(server, course, connections=1, progress=told.append)
+
+    assert [stage.name for stage in report.stages] == ["empty", "full"]
+    assert report.stages[0].throughput_to_empty == 1.0
+    assert all(stage.books.faults == [] and stage.books.approved for stage in report.stages)
+    assert report.memory_mib[-1][0] >= 200
+    assert any("100 %" in text for text in told)
+    full = (
+        "SELECT (SELECT count(*) FROM journal_entry), (SELECT count(*) FROM message_key), (SELECT count(*) FROM hold)"
+    )
+    entries, messages, holds = server.ask("bench_1", lambda connection: connection.fetchrow(full))
+    assert entries >= 4_000 and messages >= 3_800 and holds >= 3_800
+    assert msgspec.json.decode(msgspec.json.encode(report), type=GrowthReport) == report
+    assert "of the empty one's throughput" in table(report)
+
+
+def test_a_daemon_that_does_not_start_says_why(server: Server) -> None:
+    stage = Stage(server, "broken", connections=1)
+    stage.prepare()
+    stage.config.write_text(stage.config.read_text().replace("iso87_ascii", "no_such_dialect"))
+
+    with pytest.raises(BenchFailed, match="no_such_dialect"), stage:
+        pass
+
+
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from switch.cli.bench import bench; bench()", "--quick", "--data", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "warm-up" in line:
+            break
+    family = tree_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert len(family) > 2, "daemon and generator were there"
+    assert list(tmp_path.iterdir()) == []
+    assert [pid for pid in family if Path(f"/proc/{pid}/exe").exists()] == []
+
+
+def test_a_process_is_seen_from_outside() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "x = bytearray(30_000_000)\nfor _ in range(10**7): pass\nprint(1, flush=True)\ninput()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert cpu_seconds(process.pid) > 0
+    assert memory_of(process.pid).peak_mib > 30
+    process.communicate(b"\n")
+    assert cpu_seconds(process.pid) == 0, "it is gone"
