@@ -9,23 +9,22 @@ import asyncio
 import itertools
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from switch.contracts.secret import Pan, Secret
+from switch.daemon.issue import Issued, issue_card
 from switch.daemon.settings import load_programs, load_security_codes, load_settings, load_vault
 from switch.journal import issuing, reads
 from switch.journal.connection import Connection, connect
-from switch.vault.pan import NONCE_BYTES
 
 __all__ = ["House", "IssuedCard"]
 
@@ -157,29 +156,24 @@ class House:
         pan = new_pan()
         currency = programs[program].currency
 
-        async def issue(connection: Connection) -> tuple[int, int]:
-            card_id = await issuing.next_card_id(connection)
-            account_id = await issuing.open_account(
+        async def issue(connection: Connection) -> Issued:
+            issued = await issue_card(
                 connection,
-                issuing.NewCard(
-                    card_id=card_id,
-                    pan_lookup=vault.lookup(pan),
-                    pan_sealed=vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES)),
-                    pan_masked=pan.masked,
-                    program=program,
-                    currency=currency,
-                    floor_minor=floor_minor,
-                    expiry=expiry,
-                    service_code=service_code,
-                    status=status,
-                    locked=locked,
-                ),
+                vault,
+                pan,
+                program=program,
+                currency=currency,
+                expiry=expiry,
+                service_code=service_code,
+                status=status,
+                locked=locked,
+                floor_minor=floor_minor,
             )
             if balance_minor:
                 await issuing.load_account(connection, vault.lookup(pan), balance_minor, "opening", datetime.now(UTC))
-            return card_id, account_id
+            return issued
 
-        card_id, account_id = self.ask(issue)
+        account_id, card_id = self.ask(issue)
         return IssuedCard(
             pan=pan,
             expiry=expiry,
@@ -244,9 +238,9 @@ def new_pan() -> Pan:
     return next(pan for digit in "0123456789" if (pan := Pan(body + digit)).passes_luhn())
 
 
-def _in_thread(run: Callable[[], Any]) -> Any:
+def _in_thread(run: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """``asyncio.run`` in a thread of its own, because the test may be inside trio's loop."""
-    result: list[Any] = []
+    result: list[T] = []
     failure: list[BaseException] = []
 
     def work() -> None:

@@ -10,11 +10,12 @@ import click
 from switch.cli.common import card_number, config_option, json_option, print_json, with_database
 from switch.contracts.errors import ConfigurationError, SwitchError
 from switch.contracts.secret import Pan
+from switch.daemon.issue import Issued, issue_card
 from switch.daemon.settings import Settings, load_programs, load_vault
 from switch.issuer.card import CardStatus
 from switch.journal import issuing, reads
 from switch.journal.connection import Connection
-from switch.vault.pan import NONCE_BYTES, PanVault
+from switch.vault.pan import PanVault
 
 __all__ = ["card"]
 
@@ -54,29 +55,21 @@ def issue(
     if not pan.passes_luhn():
         raise click.BadParameter("the card number fails its check digit", param_hint="--number")
 
-    async def work(settings: Settings, connection: Connection) -> tuple[int, int]:
+    async def work(settings: Settings, connection: Connection) -> Issued:
         programs = load_programs(settings.programs)
         if program not in programs:
             raise ConfigurationError(f"there is no program {program}; there is {', '.join(sorted(programs))}")
-        vault = load_vault(settings.vault)
-        card_id = await issuing.next_card_id(connection)
-        account_id = await issuing.open_account(
+        return await issue_card(
             connection,
-            issuing.NewCard(
-                card_id=card_id,
-                pan_lookup=vault.lookup(pan),
-                pan_sealed=vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES)),
-                pan_masked=pan.masked,
-                program=program,
-                currency=programs[program].currency,
-                floor_minor=floor_minor,
-                expiry=expiry,
-                service_code=service_code,
-                status=status,
-                locked=False,
-            ),
+            load_vault(settings.vault),
+            pan,
+            program=program,
+            currency=programs[program].currency,
+            expiry=expiry,
+            service_code=service_code,
+            status=status,
+            floor_minor=floor_minor,
         )
-        return account_id, card_id
 
     account_id, card_id = with_database(config, work, issuing=True)
     shown = pan.reveal() if reveal else pan.masked

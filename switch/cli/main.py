@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import click
-from simulators.command import acquirer
 
+from simulators.command import acquirer
 from switch.cli.account import account
 from switch.cli.card import card
 from switch.cli.journal import journal

@@ -24,15 +24,15 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from simulators.cards import TestCard, load_cards
+from simulators.cards import load_cards
 from switch.contracts.errors import ConfigurationError
-from switch.contracts.secret import Pan
 from switch.daemon.embedded import EmbeddedPostgres
+from switch.daemon.issue import issue_card
 from switch.daemon.settings import Settings, load_settings, load_vault
 from switch.journal import issuing, reads
 from switch.journal.connection import Connection, connect, translated
 from switch.journal.migrate import migrate
-from switch.vault.pan import NONCE_BYTES, PanVault
+from switch.vault.pan import PanVault
 from switch.wire.dialect import dialect_names
 
 __all__ = ["DevelopmentSwitch"]
@@ -164,7 +164,17 @@ async def _issue_test_cards(connection: Connection, vault: PanVault) -> None:
     for card in load_cards().values():
         lookup = vault.lookup(card.pan)
         if await reads.account_of_card(connection, lookup) is None:
-            await _issue(connection, vault, card, lookup)
+            await issue_card(
+                connection,
+                vault,
+                card.pan,
+                program=card.program,
+                currency=card.currency,
+                expiry=card.expiry,
+                service_code=card.service_code,
+                status=card.status,
+                locked=card.locked,
+            )
             issued += 1
         # After a crash between the two the card is there and its money is not: the reference loads it once.
         if card.balance_minor > 0:
@@ -172,26 +182,6 @@ async def _issue_test_cards(connection: Connection, vault: PanVault) -> None:
                 connection, lookup, card.balance_minor, f"opening balance of {card.alias}", datetime.now(UTC)
             )
     log.info("test_cards_ready", issued=issued)
-
-
-async def _issue(connection: Connection, vault: PanVault, card: TestCard, lookup: bytes) -> None:
-    card_id = await issuing.next_card_id(connection)
-    await issuing.open_account(
-        connection,
-        issuing.NewCard(
-            card_id=card_id,
-            pan_lookup=lookup,
-            pan_sealed=vault.encrypt(Pan(card.pan.reveal()), card_id, secrets.token_bytes(NONCE_BYTES)),
-            pan_masked=card.pan.masked,
-            program=card.program,
-            currency=card.currency,
-            floor_minor=0,
-            expiry=card.expiry,
-            service_code=card.service_code,
-            status=card.status,
-            locked=card.locked,
-        ),
-    )
 
 
 def _write_once(path: Path, text: str) -> None:

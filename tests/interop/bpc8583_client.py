@@ -8,9 +8,8 @@ import socket
 import struct
 import sys
 
-# It has no types, and often is not there at all.
-from bpc8583.ISO8583 import ISO8583, LT  # type: ignore[import-not-found,unused-ignore]
-from bpc8583.spec import IsoSpec1987CUP  # type: ignore[import-not-found,unused-ignore]
+from bpc8583.ISO8583 import ISO8583, LT  # type: ignore[import-not-found,unused-ignore]  # often not installed
+from bpc8583.spec import IsoSpec1987CUP  # type: ignore[import-not-found,unused-ignore]  # often not installed
 
 
 def exactly(connection: socket.socket, length: int) -> bytes:

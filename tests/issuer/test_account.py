@@ -30,9 +30,7 @@ def movement(debit: Side, credit: Side, amount: int = 100) -> Movement:
 
 
 def after(account: Account, entry: Entry) -> Account:
-    return msgspec.structs.replace(
-        account, posted_minor=entry.posted_after, held_minor=entry.held_after, seq=entry.seq
-    )
+    return msgspec.structs.replace(account, posted_minor=entry.posted_after, held_minor=entry.held_after, seq=entry.seq)
 
 
 @pytest.mark.parametrize(("debit", "credit"), EFFECTS)

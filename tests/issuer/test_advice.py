@@ -123,9 +123,7 @@ def test_advices_that_move_nothing(changes: dict[str, Any]) -> None:
     assert desk.balance == (100, 0)
 
 
-@pytest.mark.parametrize(
-    ("status", "concerns"), [(CardStatus.ACTIVE, []), (CardStatus.STOLEN, ["card_not_active"])]
-)
+@pytest.mark.parametrize(("status", "concerns"), [(CardStatus.ACTIVE, []), (CardStatus.STOLEN, ["card_not_active"])])
 def test_a_stand_in_approval_on_a_stolen_card_is_booked_and_shown(status: CardStatus, concerns: list[str]) -> None:
     desk = Desk(10_000, card=a_card(status=status))
     desk.ask(Kind.AUTHORIZATION_ADVICE, 3_000)

@@ -124,7 +124,9 @@ def test_a_resumed_message_that_was_booked_is_no_repeat() -> None:
 
     assert again.answer == first.answer
     assert desk.books.repeats == []
-    assert list(desk.books.amended_messages) == list(booked), "it is written once more, so the answer waits for a commit"
+    assert list(desk.books.amended_messages) == list(booked), (
+        "it is written once more, so the answer waits for a commit"
+    )
     assert desk.stored(request).repeats_answered == 0
     assert desk.balance == (10_000, 3_000)
 

@@ -133,7 +133,9 @@ def test_set_posted(credit: bool, posted: int, sides: tuple[Side, Side] | None) 
         (0, 30, [("posting", Side.AVAILABLE, Side.NETWORK, 30)]),
     ],
 )
-def test_posting_takes_from_what_is_held_first(held: int, amount: int, movements: list[tuple[str, Side, Side, int]]) -> None:
+def test_posting_takes_from_what_is_held_first(
+    held: int, amount: int, movements: list[tuple[str, Side, Side, int]]
+) -> None:
     change = post(a_hold(O, held), amount)
 
     assert [(str(m.kind), m.debit, m.credit, m.amount_minor) for m in change.movements] == movements

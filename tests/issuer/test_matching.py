@@ -106,9 +106,7 @@ def test_a_reversal_is_never_the_original_of_another() -> None:
     assert find(reversal(retrieval_reference="RRN1"), stored(kind=Kind.REVERSAL)) == Match()
 
 
-@pytest.mark.parametrize(
-    "kind", [Kind.AUTHORIZATION, Kind.FINANCIAL, Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE]
-)
+@pytest.mark.parametrize("kind", [Kind.AUTHORIZATION, Kind.FINANCIAL, Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE])
 def test_every_other_class_can_be(kind: Kind) -> None:
     message = stored(kind=kind)
     assert find(reversal(retrieval_reference="RRN1"), message).original == message
@@ -145,9 +143,7 @@ def test_an_advice_or_an_increment_is_not_matched_by_terminal_and_amount() -> No
 TWO = (stored(), stored(key=b"l" * 16, stan="000002", hold_id=5))
 
 
-@pytest.mark.parametrize(
-    "says", [{"network_reference": "NET1"}, {"retrieval_reference": "RRN1"}, TERMINAL]
-)
+@pytest.mark.parametrize("says", [{"network_reference": "NET1"}, {"retrieval_reference": "RRN1"}, TERMINAL])
 def test_two_purchases_on_one_level_are_for_a_person(says: dict[str, Any]) -> None:
     match = find(reversal(**says), *TWO)
     assert match.ambiguous

@@ -186,9 +186,7 @@ def test_an_increment_raises_the_hold_and_counts_as_no_purchase() -> None:
     desk = Desk(10_000)
     first = desk.request(Kind.AUTHORIZATION, 3_000)
     desk.tell(first)
-    decision = desk.ask(
-        Kind.AUTHORIZATION, 2_000, incremental=True, retrieval_reference=first.retrieval_reference
-    )
+    decision = desk.ask(Kind.AUTHORIZATION, 2_000, incremental=True, retrieval_reference=first.retrieval_reference)
 
     assert decision.reason is Reason.APPROVED
     assert desk.balance == (10_000, 5_000)
@@ -211,9 +209,7 @@ def test_an_increment_without_an_open_hold_is_declined(why: str) -> None:
         desk.ask(Kind.AUTHORIZATION, 1, retrieval_reference=first.retrieval_reference)
     before = desk.account
 
-    decision = desk.ask(
-        Kind.AUTHORIZATION, 100, incremental=True, retrieval_reference=first.retrieval_reference
-    )
+    decision = desk.ask(Kind.AUTHORIZATION, 100, incremental=True, retrieval_reference=first.retrieval_reference)
 
     assert decision.reason is Reason.ORIGINAL_NOT_FOUND
     assert verdict(decision) == Reason.ORIGINAL_NOT_FOUND

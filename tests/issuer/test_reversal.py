@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -220,9 +221,7 @@ def increments(desk: Desk, first_amount: int = 1_000) -> tuple[Request, Request]
     """A purchase and an increment of 500, both by the same retrieval reference."""
     first = desk.request(Kind.AUTHORIZATION, first_amount)
     desk.tell(first)
-    more = desk.request(
-        Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference
-    )
+    more = desk.request(Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference)
     desk.tell(more)
     assert desk.held == first_amount + 500
     return first, more
@@ -270,12 +269,15 @@ def test_reversing_one_of_two_presentments_takes_back_that_one_once() -> None:
     desk = Desk(10_000)
     purchase = desk.request(Kind.AUTHORIZATION, 1_000)
     desk.tell(purchase)
-    for amount in (500, 300):
-        presented = desk.request(Kind.FINANCIAL_ADVICE, amount, retrieval_reference=purchase.retrieval_reference)
-        desk.tell(presented)
+    first, second = (
+        desk.request(Kind.FINANCIAL_ADVICE, amount, retrieval_reference=purchase.retrieval_reference)
+        for amount in (500, 300)
+    )
+    desk.tell(first)
+    desk.tell(second)
     assert desk.balance == (9_200, 0)
-    desk.tell(desk.undo(presented))
-    desk.tell(desk.undo(presented))
+    desk.tell(desk.undo(second))
+    desk.tell(desk.undo(second))
     assert desk.balance == (9_500, 0)
 
 

@@ -161,9 +161,7 @@ def test_a_pin_that_cannot_be_verified_is_declined(has_pin: bool, reason: Reason
 CVV = CODES.cvv("plain", PAN, "3012", "101")
 ICVV = CODES.cvv("plain", PAN, "3012", "999")
 CVV2 = CODES.cvv("plain", PAN, "3012", "000")
-WRONG = next(
-    Secret(code) for code in ("000", "111", "222", "333") if Secret(code) not in (CVV, ICVV, CVV2)
-)
+WRONG = next(Secret(code) for code in ("000", "111", "222", "333") if Secret(code) not in (CVV, ICVV, CVV2))
 
 
 def test_the_three_codes_of_the_test_card_differ() -> None:
@@ -205,9 +203,7 @@ def test_the_code_of_a_track(mode: EntryMode, cvv: Secret | None, reason: Reason
     ],
 )
 def test_cvv2(policy: str, channel: Channel, operation: Operation, cvv2: Secret | None, reason: Reason | None) -> None:
-    case = a_case(
-        a_request(channel=channel, operation=operation, cvv2=cvv2), program=a_program(security_code=policy)
-    )
+    case = a_case(a_request(channel=channel, operation=operation, cvv2=cvv2), program=a_program(security_code=policy))
     assert declined("security_code", case) is reason
 
 

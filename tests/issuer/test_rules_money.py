@@ -70,9 +70,7 @@ def test_channels(channel: Channel) -> None:
 def test_entry_modes(mode: EntryMode) -> None:
     no_stripe = a_program(entry_modes=["chip", "contactless"])
     refused = declined("merchant", a_case(a_request(entry_mode=mode), program=no_stripe))
-    assert refused is (
-        None if mode in (EntryMode.CHIP, EntryMode.CONTACTLESS) else Reason.PRODUCT_NOT_ALLOWED
-    )
+    assert refused is (None if mode in (EntryMode.CHIP, EntryMode.CONTACTLESS) else Reason.PRODUCT_NOT_ALLOWED)
 
 
 # ── amount and currency
@@ -131,7 +129,11 @@ def test_the_limit_of_one_purchase(amount: int, limit: int | None, reason: Reaso
     assert declined("purchase_limit", a_case(a_request(Kind.AUTHORIZATION, amount), program=program)) is reason
 
 
-PERIODS = [("daily_limit", "daily", "day"), ("monthly_limit", "monthly", "month"), ("lifetime_limit", "lifetime", "lifetime")]
+PERIODS = [
+    ("daily_limit", "daily", "day"),
+    ("monthly_limit", "monthly", "month"),
+    ("lifetime_limit", "lifetime", "lifetime"),
+]
 
 
 @pytest.mark.parametrize(("rule", "table", "counter"), PERIODS)
@@ -256,9 +258,7 @@ def test_summer_time_moves_midnight(now: str, day: date) -> None:
 )
 def test_funds(account: dict[str, int], amount: int, approved: int | None, reason: Reason | None) -> None:
     changed = {**account}
-    case = a_case(
-        a_request(Kind.AUTHORIZATION, amount), account=an_account(changed.pop("posted_minor"), **changed)
-    )
+    case = a_case(a_request(Kind.AUTHORIZATION, amount), account=an_account(changed.pop("posted_minor"), **changed))
     verdict = RULES["funds"](case)
     assert (verdict.approved_minor, verdict.decline) == (approved, reason)
 
@@ -287,9 +287,7 @@ def test_funds(account: dict[str, int], amount: int, approved: int | None, reaso
     ],
 )
 def test_partial_approval(serves: bool, spendable: int, message: dict[str, Any], approved: int | None) -> None:
-    case = a_case(
-        a_request(**message), account=an_account(spendable), program=a_program(partial_approval=serves)
-    )
+    case = a_case(a_request(**message), account=an_account(spendable), program=a_program(partial_approval=serves))
     verdict = RULES["funds"](case)
     assert verdict.approved_minor == approved
     assert (verdict.decline is None) == (approved is not None)

@@ -83,9 +83,7 @@ def test_no_counter_is_ever_negative_and_days_never_go_back(
 ) -> None:
     for spends, amount, count, spent_on, today in steps:
         before = usage
-        usage = (
-            usage.spent(amount, count, today) if spends else usage.given_back(amount, count, spent_on, today)
-        )
+        usage = usage.spent(amount, count, today) if spends else usage.given_back(amount, count, spent_on, today)
         assert usage.day == max(before.day, today)
         counters = msgspec.structs.astuple(usage)[2:]
         assert min(counters) >= 0

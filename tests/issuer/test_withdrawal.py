@@ -102,9 +102,7 @@ def test_a_late_increment_is_taken_back_and_the_purchase_stays() -> None:
     desk = Desk(10_000)
     first = desk.request(Kind.AUTHORIZATION, 3_000)
     desk.tell(first)
-    more = desk.request(
-        Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference
-    )
+    more = desk.request(Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference)
     desk.tell(more)
     desk.tell(more, withdraw=True)
     assert (desk.held, desk.hold.state) == (3_000, HoldState.OPEN)
@@ -160,9 +158,7 @@ def test_an_approval_that_the_network_has_booked_on_is_not_withdrawn(how: Kind) 
 def late_increment(desk: Desk) -> tuple[Request, Request]:
     first = desk.request(Kind.AUTHORIZATION, 3_000)
     desk.tell(first)
-    more = desk.request(
-        Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference
-    )
+    more = desk.request(Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference)
     desk.tell(more)
     return first, more
 

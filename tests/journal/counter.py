@@ -84,9 +84,7 @@ class Counter:
     def clock(self) -> datetime:
         return self.now or datetime.now(UTC)
 
-    def unit(
-        self, *, dsn: str = "", seconds: float = 15.0, programs: dict[str, Program] | None = None
-    ) -> UnitOfWork:
+    def unit(self, *, dsn: str = "", seconds: float = 15.0, programs: dict[str, Program] | None = None) -> UnitOfWork:
         """A unit of work with a connection of its own."""
         unit = UnitOfWork(
             self.database.settings(dsn=dsn, seconds=seconds),
@@ -123,7 +121,9 @@ class Counter:
 
     # ── messages
 
-    def request(self, client: Client, kind: Kind = Kind.AUTHORIZATION, amount: int = 1_000, /, **changes: Any) -> Request:
+    def request(
+        self, client: Client, kind: Kind = Kind.AUTHORIZATION, amount: int = 1_000, /, **changes: Any
+    ) -> Request:
         """A message of the client's, with a STAN that no other test uses and a retrieval reference of the same."""
         stan = f"{next(_stans):06d}"
         return a_request(
@@ -188,7 +188,6 @@ class Counter:
         """Everything that the database knows about the account."""
         names = ("account", "hold", "limit_usage", "journal_entry", "message_key", "exception_item")
         return {name: await self.table(name, client) for name in names}
-
 
     async def until_one_waits(self) -> int:
         """Waits until a backend of a unit of work waits for a lock, and gives its process id."""

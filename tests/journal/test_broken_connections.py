@@ -66,9 +66,7 @@ def test_an_idle_connection_that_was_killed_costs_one_batch_at_most(database: Da
 
 @pytest.mark.parametrize("plan", [Plan.DROP_BEFORE, Plan.DROP_AFTER, Plan.HANG_AFTER])
 @pytest.mark.parametrize("kind", [Kind.AUTHORIZATION, Kind.FINANCIAL_ADVICE])
-def test_a_commit_in_doubt_is_resolved_by_the_keys_and_booked_once(
-    database: Database, plan: Plan, kind: Kind
-) -> None:
+def test_a_commit_in_doubt_is_resolved_by_the_keys_and_booked_once(database: Database, plan: Plan, kind: Kind) -> None:
     async def scenario(counter: Counter) -> None:
         client = await counter.client(10_000)
         items = [counter.item(client, counter.request(client, kind, amount)) for amount in (3_000, 200)]

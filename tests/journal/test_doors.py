@@ -81,9 +81,7 @@ def changed(chained: ChainedEntry, **changes: Any) -> ChainedEntry:
     "spoil",
     [
         pytest.param(lambda a, e: [changed(e, seq=e.entry.seq + 1)], id="a gap in the sequence"),
-        pytest.param(
-            lambda a, e: [e, changed(entry(after(a, e)), seq=e.entry.seq + 2)], id="a gap inside the batch"
-        ),
+        pytest.param(lambda a, e: [e, changed(entry(after(a, e)), seq=e.entry.seq + 2)], id="a gap inside the batch"),
         pytest.param(lambda a, e: [msgspec.structs.replace(e, prev_hash=b"x" * 32)], id="another chain"),
         pytest.param(lambda a, e: [changed(e, posted_after=e.entry.posted_after + 1)], id="money from nowhere"),
         pytest.param(lambda a, e: [changed(e, posted_delta=e.entry.posted_delta - 1)], id="money that vanishes"),
@@ -147,9 +145,7 @@ def test_every_step_of_a_purchase_is_allowed_or_refused_as_the_table_says(databa
             [(before, after_) for before in (None, *HoldState) for after_ in HoldState], start=100
         ):
             if before is not None:
-                await root.execute(
-                    "INSERT INTO hold SELECT ($1::hold).*", hold_row(a_hold(client, number, before))
-                )
+                await root.execute("INSERT INTO hold SELECT ($1::hold).*", hold_row(a_hold(client, number, before)))
             step = [hold_row(a_hold(client, number, after_))]
             if (before, after_) in TRANSITIONS:
                 await record(daemon, holds=step)

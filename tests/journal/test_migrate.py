@@ -45,9 +45,7 @@ def test_from_nothing_and_again(postgres: Server) -> None:
 
         assert await migrate(connection, told.append) == 0
         assert len(told) == ALL
-        owners = await connection.fetch(
-            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'switch'"
-        )
+        owners = await connection.fetch("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'switch'")
         assert [row["tableowner"] for row in owners] == ["switch_owner"]
 
     on_connection(postgres.empty(), work)
@@ -98,7 +96,9 @@ def test_a_newer_database_is_refused(postgres: Server) -> None:
 
 def test_a_migration_that_fails_leaves_the_ones_before_it(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     *_, last = migrations()
-    broken = msgspec.structs.replace(last, number=last.number + 1, name="broken", sql="CREATE TABLE half (); SELECT 1/0;")
+    broken = msgspec.structs.replace(
+        last, number=last.number + 1, name="broken", sql="CREATE TABLE half (); SELECT 1/0;"
+    )
 
     async def work(connection: Connection) -> None:
         monkeypatch.setattr(module, "migrations", lambda: (*migrations(), broken))

@@ -12,6 +12,7 @@ from switch.contracts.errors import InvariantBroken, JournalRefused
 from switch.contracts.message import Kind
 from switch.contracts.reason import Reason
 from switch.journal import issuing, reads
+from switch.journal.chain import entry_hash, microseconds
 from tests.journal.counter import Client, Counter, on
 from tests.journal.server import Database
 
@@ -187,8 +188,14 @@ def test_accounts_and_cards(database: Database) -> None:
 TAMPERINGS = [
     # (statement, {seq: a word of the fault}); seq 0 is the account's own row
     ("UPDATE journal_entry SET amount = amount + 1 WHERE account_id = $1 AND seq = 3", {3: "not what was hashed"}),
-    ("UPDATE journal_entry SET booked_at = booked_at - interval '1 us' WHERE account_id = $1 AND seq = 2", {2: "hashed"}),
-    ("UPDATE journal_entry SET transmitted_at = transmitted_at + interval '1 h' WHERE account_id = $1 AND seq = 6", {6: "hashed"}),
+    (
+        "UPDATE journal_entry SET booked_at = booked_at - interval '1 us' WHERE account_id = $1 AND seq = 2",
+        {2: "hashed"},
+    ),
+    (
+        "UPDATE journal_entry SET transmitted_at = transmitted_at + interval '1 h' WHERE account_id = $1 AND seq = 6",
+        {6: "hashed"},
+    ),
     ("UPDATE journal_entry SET cause = 'withdrawal' WHERE account_id = $1 AND seq = 4", {4: "hashed"}),
     ("UPDATE journal_entry SET cause_key = 'other' WHERE account_id = $1 AND seq = 4", {4: "hashed"}),
     ("UPDATE journal_entry SET hold_id = NULL WHERE account_id = $1 AND seq = 4", {4: "hashed"}),
@@ -205,16 +212,19 @@ TAMPERINGS = [
     ("DELETE FROM journal_entry WHERE account_id = $1 AND seq = 6", {0: "the account says"}),
     ("DELETE FROM journal_entry WHERE account_id = $1", {0: "the account says"}),
     (
-        "INSERT INTO journal_entry SELECT account_id, 7, kind, debit, credit, amount, currency, posted_delta, held_delta,"
-        " posted_after, held_after, hold_id, cause, cause_key, transmitted_at, booked_at, prev_hash, hash"
-        " FROM journal_entry WHERE account_id = $1 AND seq = 6",
+        # A copy of the newest entry after itself.
+        "INSERT INTO journal_entry SELECT (jsonb_populate_record(e, jsonb_build_object('seq', 7))).*"
+        " FROM journal_entry e WHERE account_id = $1 AND seq = 6",
         {7: "continue", 0: "the account says"},
     ),
     ("UPDATE account SET posted = posted + 1 WHERE account_id = $1", {0: "the account says posted=9471"}),
     ("UPDATE account SET held = held - 1 WHERE account_id = $1", {0: "the account says"}),
     ("UPDATE account SET seq = seq + 1 WHERE account_id = $1", {0: "the account says"}),
     ("UPDATE account SET head_hash = sha256('x') WHERE account_id = $1", {0: "head of the chain"}),
-    ("UPDATE hold SET held = held - 1 WHERE account_id = $1 AND state = 'open' AND held = 200", {0: "open holds sum to 1199"}),
+    (
+        "UPDATE hold SET held = held - 1 WHERE account_id = $1 AND state = 'open' AND held = 200",
+        {0: "open holds sum to 1199"},
+    ),
     ("DELETE FROM hold WHERE account_id = $1", {0: "open holds sum to 0"}),
 ]
 BEYOND_THE_WORDS = [
@@ -246,9 +256,7 @@ def test_tampering_shows_at_its_place(database: Database, statement: str, expect
 @pytest.mark.xfail(
     strict=True, raises=ValueError, reason="verify stops with ValueError at words that the code does not know"
 )
-@pytest.mark.parametrize(
-    ("statement", "expected"), BEYOND_THE_WORDS, ids=[each[0][:90] for each in BEYOND_THE_WORDS]
-)
+@pytest.mark.parametrize(("statement", "expected"), BEYOND_THE_WORDS, ids=[each[0][:90] for each in BEYOND_THE_WORDS])
 def test_tampering_with_unknown_words_shows_at_its_place(
     database: Database, statement: str, expected: dict[int, str]
 ) -> None:
@@ -264,8 +272,6 @@ def test_a_chain_that_was_rewritten_to_its_end_shows_at_the_head(database: Datab
         await root.execute("SET session_replication_role = replica")
         rows = [each async for each in reads.entries(root, client.account_id)]
         last = rows[-1]
-        from switch.journal.chain import entry_hash, microseconds
-
         forged = entry_hash(
             last.entry,
             "load",

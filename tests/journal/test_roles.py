@@ -94,9 +94,7 @@ def test_no_role_makes_anything_in_the_schema_or_becomes_the_owner(database: Dat
 def test_a_stranger_sees_nothing(database: Database) -> None:
     async def scenario(counter: Counter) -> None:
         root = await counter.root()
-        await root.execute(
-            "DO $$ BEGIN CREATE ROLE stranger LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-        )
+        await root.execute("DO $$ BEGIN CREATE ROLE stranger LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
         connection = await counter.connection("stranger")
         with pytest.raises((DENIED, asyncpg.UndefinedTableError)):
             await connection.execute("SELECT 1 FROM switch.account")
@@ -119,8 +117,7 @@ def test_a_stranger_sees_nothing(database: Database) -> None:
         "DELETE FROM exception_item",
         "TRUNCATE exception_item",
         "MERGE INTO journal_entry j USING account a ON j.account_id = a.account_id WHEN MATCHED THEN DELETE",
-        "INSERT INTO journal_entry SELECT * FROM journal_entry"
-        " ON CONFLICT (account_id, seq) DO UPDATE SET amount = 1",
+        "INSERT INTO journal_entry SELECT * FROM journal_entry ON CONFLICT (account_id, seq) DO UPDATE SET amount = 1",
     ],
 )
 def test_the_owner_cannot_change_what_is_written(database: Database, statement: str, who: str) -> None:

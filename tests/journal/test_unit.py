@@ -66,9 +66,7 @@ def many_messages(counter: Counter, clients: list[Client]) -> tuple[list[Item], 
             stand_in=StandIn.DECLINED,
             retrieval_reference=second.retrieval_reference,
         )
-        presented = counter.request(
-            client, Kind.FINANCIAL_ADVICE, 1_000, retrieval_reference=first.retrieval_reference
-        )
+        presented = counter.request(client, Kind.FINANCIAL_ADVICE, 1_000, retrieval_reference=first.retrieval_reference)
         one = [
             first,
             msgspec.structs.replace(first, repeat=True, mti="0101"),
@@ -241,9 +239,7 @@ def test_books_that_do_not_add_up_stop_the_batch(database: Database) -> None:
         request = counter.request(client, Kind.AUTHORIZATION, 3_000)
         unit = counter.unit()
         await unit.run([counter.item(client, request)])
-        await (await counter.root()).execute(
-            "UPDATE hold SET held = 3001 WHERE account_id = $1", client.account_id
-        )
+        await (await counter.root()).execute("UPDATE hold SET held = 3001 WHERE account_id = $1", client.account_id)
         before = await counter.snapshot(client)
         with pytest.raises(InvariantBroken, match=f"account {client.account_id}"):
             await unit.run([counter.item(client, counter.undo(client, request))])

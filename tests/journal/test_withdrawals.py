@@ -10,9 +10,9 @@ import pytest
 
 from switch.contracts.message import Kind, Operation
 from switch.contracts.reason import Reason
+from tests.issuer.support import a_program
 from tests.journal.counter import Counter, on, reasons
 from tests.journal.server import Database
-from tests.issuer.support import a_program
 
 
 @pytest.mark.parametrize("kind", [Kind.AUTHORIZATION, Kind.FINANCIAL])
@@ -33,7 +33,9 @@ def test_a_withdrawn_approval_gives_money_and_limits_back(database: Database, ki
         assert hold["state"] == "withdrawn"
         causes = [row["cause"] for row in await counter.table("journal_entry", client)]
         assert sorted(causes) == ["load", "message", "withdrawal"]
-        (repeat,) = await unit.run([msgspec.structs.replace(item, request=msgspec.structs.replace(item.request, repeat=True))])
+        (repeat,) = await unit.run(
+            [msgspec.structs.replace(item, request=msgspec.structs.replace(item.request, repeat=True))]
+        )
         assert repeat.answer == decision.answer
         assert await counter.faults(client) == []
 

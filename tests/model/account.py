@@ -234,7 +234,8 @@ class Account:
         purchase = self.about(operation)
         if purchase is None or purchase.state not in ("open", "posted"):
             return Expected("deadline_missed")
-        if purchase.state == "posted" and message.operation.name in ("authorise", "increment") or message.undone:
+        cleared = purchase.state == "posted" and message.operation.name in ("authorise", "increment")
+        if cleared or message.undone:
             return Expected("deadline_missed")  # cleared or reversed meanwhile
         there = purchase.held if purchase.state == "open" else abs(purchase.posted)
         self._lower(purchase, there - min(message.moved, there), "withdrawn")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import permutations
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from switch.contracts.errors import JournalRefused
 from switch.contracts.message import Answer
@@ -325,9 +332,12 @@ EXAMPLES = 60 if os.environ.get("CI") else 25
 
 
 def test_accounts(database: Database) -> None:
-    make: Callable[[], Accounts] = lambda: Accounts(database)  # noqa: E731 the type is what hypothesis wants to see
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis gives this function no types
-        make,
+    class OnThisDatabase(Accounts):
+        def __init__(self) -> None:
+            super().__init__(database)
+
+    run_state_machine_as_test(
+        OnThisDatabase,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=30,

@@ -21,6 +21,7 @@ from switch.daemon.embedded import EmbeddedPostgres
 from switch.daemon.settings import load_programs, load_security_codes, load_settings
 from tests.chaos.acquirer import CODECS, link_to
 from tests.chaos.daemon import DIALECTS, Daemon, database, running
+from tests.cli.command import switch
 from tests.house import House
 from tests.secrecy.hunt import Hunt
 
@@ -142,8 +143,8 @@ def everything_that_commands_print(house: House) -> Iterator[str]:
         ("journal", "entries", "--card", card, "--json"),
         ("journal", "explain", "--card", card, "--json"),
     ):
-        result = house.command(*arguments, check=False)
-        yield f"{' '.join(arguments[:2])}: {result.stdout}{result.stderr}"
+        result = switch(*arguments, config=house.config)
+        yield f"{' '.join(arguments[:2])}: {result.out}{result.err}"
 
 
 def dump(after: Aftermath) -> bytes:
