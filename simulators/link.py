@@ -81,9 +81,11 @@ class Link:
 
         key = answer_key(fields)
         self.post(key, self.frame(fields), take)
-        with trio.move_on_after(seconds):
-            await came.wait()
-        self.forget(key, take)
+        try:
+            with trio.move_on_after(seconds):
+                await came.wait()
+        finally:
+            self.forget(key, take)
         return answers[0] if answers else None
 
     def post(self, key: str, frame: bytes | bytearray, on_answer: OnAnswer) -> None:

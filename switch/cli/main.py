@@ -8,6 +8,7 @@ import click
 
 from simulators.command import acquirer
 from switch.cli.account import account
+from switch.cli.bench import bench
 from switch.cli.card import card
 from switch.cli.journal import journal
 from switch.cli.run import check_config, dev, migrate_command, serve_command
@@ -38,6 +39,7 @@ switch.add_command(card)
 switch.add_command(account)
 switch.add_command(journal)
 switch.add_command(acquirer)
+switch.add_command(bench)
 
 
 def main() -> None:

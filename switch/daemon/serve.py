@@ -1,8 +1,8 @@
 """Running the switch: builds the rooms, joins them, and takes them down in order.
 
-Start: files are read and checked, the database is waited for, its schema is checked; then the listeners open, and
-only then is the program ready. Stop (SIGTERM or SIGINT): no new connections or messages, what is in flight is
-answered, sessions sign off and close, late approvals are taken back, the logs are written out.
+Start: files are read and checked, ``/livez`` answers, the database is waited for, its schema is checked; then the
+listeners open, and only then is the program ready. Stop (SIGTERM or SIGINT): no new connections or messages, what is
+in flight is answered, sessions sign off and close, late approvals are taken back, the logs are written out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -42,7 +42,6 @@ from switch.network.listener import serve_listener
 from switch.network.stats import NetworkStats
 from switch.processing.batch import BatchLoop, ProcessingStats
 from switch.processing.withdrawals import Withdrawals
-from switch.wire.dialect import Dialect
 
 __all__ = ["Ready", "serve"]
 
@@ -50,6 +49,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 _DATABASE_RETRY_SECONDS = 1.0
 _WITHDRAWAL_GRACE_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
 
 
 class ListenerReady(msgspec.Struct, frozen=True):
@@ -68,11 +68,33 @@ class Ready(msgspec.Struct, frozen=True):
     operations_url: str
 
 
-class _State:
-    """What ``/readyz`` tells."""
+class _Rooms:
+    """Everything that one daemon is made of, built from the settings before anything runs.
 
-    def __init__(self) -> None:
+    Raises ConfigurationError when a file that the settings name is not usable.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.programs = load_programs(settings.programs)
+        self.dialects = load_dialects(settings)
+        vault = load_vault(settings.vault)
+        security = load_security_codes(settings.vault, self.programs)
+        self.drain = Drain(settings.drain_seconds)
+        self.withdrawals = Withdrawals()
+        self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats())
+        # One more than there are workers: the withdrawals have their own.
+        self.units = [
+            UnitOfWork(settings.database, self.programs, security, _now)
+            for _ in range(settings.database.connections + 1)
+        ]
+        self.networks: dict[str, NetworkStats] = {}
+        self.metrics = Metrics(self.loop, self.withdrawals, self.networks)
         self.ready = False
+
+    def network(self, name: str) -> NetworkStats:
+        """The counters of a network, shared by all its links."""
+        return self.networks.setdefault(name, NetworkStats())
 
 
 async def serve(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
@@ -87,129 +109,111 @@ async def serve(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
     # Messages are freed by reference counting. The default threshold would walk the young objects of every batch
     # several times for the few cycles that tasks and exceptions leave.
     gc.set_threshold(50_000, 20, 50)
-    programs = load_programs(settings.programs)
-    dialects = load_dialects(settings)
-    vault = load_vault(settings.vault)
-    security = load_security_codes(settings.vault, programs)
+    rooms = _Rooms(settings)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with asyncio_loop():
-            drain = Drain(settings.drain_seconds)
-            async with trio.open_nursery() as watch:
-                watch.start_soon(_watch_signals, signals, drain, watch.cancel_scope)
-                if not await _wait_for_database(settings, programs, drain):
-                    watch.cancel_scope.cancel()
-                    return
-                withdrawals = Withdrawals()
-                loop = BatchLoop(settings.processing, vault, withdrawals, ProcessingStats())
-                units = [
-                    UnitOfWork(settings.database, programs, security, _now)
-                    for _ in range(settings.database.connections + 1)
-                ]
-                try:
-                    await _run(settings, dialects, drain, loop, withdrawals, units, on_ready)
-                finally:
-                    with trio.move_on_after(2, shield=True):
-                        for unit in units:
-                            await on_asyncio(unit.close)
-                watch.cancel_scope.cancel()
+        async with asyncio_loop(), trio.open_nursery() as background:
+            background.start_soon(_watch_signals, signals, rooms.drain, background.cancel_scope)
+            background.start_soon(_flush_logs)
+            # First of all, so that monitoring sees a daemon that waits for its database as alive and not ready.
+            url = await _open_operations(rooms, background)
+            try:
+                if await _wait_for_database(rooms):
+                    await _work(rooms, url, on_ready)
+            finally:
+                with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    for unit in rooms.units:
+                        await on_asyncio(unit.close)
+            background.cancel_scope.cancel()
     log.info("stopped")
     flush_logs()
 
 
-async def _run(
-    settings: Settings,
-    dialects: dict[str, Dialect],
-    drain: Drain,
-    loop: BatchLoop,
-    withdrawals: Withdrawals,
-    units: Sequence[UnitOfWork],
-    on_ready: Callable[[Ready], None],
-) -> None:
-    """The life of the rooms, from the first worker to the last withdrawal."""
-    state = _State()
-    networks: dict[str, NetworkStats] = {}
-    metrics = Metrics(loop, withdrawals, networks)
-    async with trio.open_nursery() as background:
-        background.start_soon(_flush_logs)
-        url = await _open_operations(settings, background, state, metrics)
-        async with trio.open_nursery() as undoing:
-            undoing.start_soon(withdrawals.run, units[0])
-            async with trio.open_nursery() as workers:
-                for unit in units[1:]:
-                    workers.start_soon(loop.run, unit)
-                async with trio.open_nursery() as links:
-                    listeners = []
-                    for listener in settings.listener:
-                        address = await links.start(
-                            partial(
-                                serve_listener,
-                                listener,
-                                loop.intake,
-                                dialect=dialects[listener.dialect],
-                                stats=networks.setdefault(listener.network, NetworkStats()),
-                                drain=drain,
-                            )
-                        )
-                        listeners.append(ListenerReady(listener.dialect, listener.network, address.host, address.port))
-                    for dialer in settings.dialer:
-                        await links.start(
-                            partial(
-                                run_dialer,
-                                dialer,
-                                loop.intake,
-                                dialect=dialects[dialer.dialect],
-                                stats=networks.setdefault(dialer.network, NetworkStats()),
-                                drain=drain,
-                            )
-                        )
-                    state.ready = True
-                    log.info("ready", listeners=len(listeners), dialers=len(settings.dialer), operations=url)
-                    gc.collect()
-                    gc.freeze()  # what start-up made stays for good
-                    on_ready(Ready(tuple(listeners), url))
-                    await drain.wait()
-                    state.ready = False
-                    log.info("draining", seconds=settings.drain_seconds)
-                # Every session has ended: nothing more comes in, and what waits is decided.
-                loop.close()
-            withdrawals.close()
-            undoing.cancel_scope.deadline = trio.current_time() + _WITHDRAWAL_GRACE_SECONDS
-        if withdrawals.depth:
-            log.error("withdrawals_lost", waiting=withdrawals.depth)
-        background.cancel_scope.cancel()
+async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], None]) -> None:
+    """From the first worker to the last withdrawal: what lies further out in the nest ends later."""
+    async with trio.open_nursery() as undoing:
+        undoing.start_soon(rooms.withdrawals.run, rooms.units[0])
+        async with trio.open_nursery() as workers:
+            for unit in rooms.units[1:]:
+                workers.start_soon(rooms.loop.run, unit)
+            async with trio.open_nursery() as links:
+                listeners = await _open_links(rooms, links)
+                rooms.ready = True
+                gc.collect()
+                gc.freeze()  # what start-up made stays for good
+                log.info(
+                    "ready", listeners=len(listeners), dialers=len(rooms.settings.dialer), operations=operations_url
+                )
+                on_ready(Ready(listeners, operations_url))
+                await rooms.drain.wait()
+                rooms.ready = False
+                log.info("draining", seconds=rooms.settings.drain_seconds)
+            # Every session has ended: nothing more comes in, and what waits is decided.
+            rooms.loop.close()
+        rooms.withdrawals.close()
+        undoing.cancel_scope.deadline = trio.current_time() + _WITHDRAWAL_GRACE_SECONDS
+    if rooms.withdrawals.depth:
+        log.error("withdrawals_lost", waiting=rooms.withdrawals.depth)
 
 
-async def _open_operations(settings: Settings, background: trio.Nursery, state: _State, metrics: Metrics) -> str:
+async def _open_links(rooms: _Rooms, links: trio.Nursery) -> tuple[ListenerReady, ...]:
+    opened = []
+    for listener in rooms.settings.listener:
+        address = await links.start(
+            partial(
+                serve_listener,
+                listener,
+                rooms.loop.intake,
+                dialect=rooms.dialects[listener.dialect],
+                stats=rooms.network(listener.network),
+                drain=rooms.drain,
+            )
+        )
+        opened.append(ListenerReady(listener.dialect, listener.network, address.host, address.port))
+    for dialer in rooms.settings.dialer:
+        await links.start(
+            partial(
+                run_dialer,
+                dialer,
+                rooms.loop.intake,
+                dialect=rooms.dialects[dialer.dialect],
+                stats=rooms.network(dialer.network),
+                drain=rooms.drain,
+            )
+        )
+    return tuple(opened)
+
+
+async def _open_operations(rooms: _Rooms, background: trio.Nursery) -> str:
     text = "text/plain; charset=utf-8"
     host, port = await background.start(
         partial(
             serve_operations,
-            settings.operations.host,
-            settings.operations.port,
+            rooms.settings.operations.host,
+            rooms.settings.operations.port,
             {
                 "/livez": lambda: (HTTPStatus.OK, text, b"alive\n"),
                 "/readyz": lambda: (
                     (HTTPStatus.OK, text, b"ready\n")
-                    if state.ready
+                    if rooms.ready
                     else (HTTPStatus.SERVICE_UNAVAILABLE, text, b"not ready\n")
                 ),
-                "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", metrics.text()),
+                "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", rooms.metrics.text()),
             },
         )
     )
     return f"http://{host}:{port}"
 
 
-async def _wait_for_database(settings: Settings, programs: dict[str, Program], drain: Drain) -> bool:
+async def _wait_for_database(rooms: _Rooms) -> bool:
     """Waits until the database answers, and checks that it fits. False when the program is told to stop meanwhile."""
-    while not drain.begun:
+    while not rooms.drain.begun:
         try:
-            await on_asyncio(_check_database, settings, programs)
+            await on_asyncio(_check_database, rooms.settings, rooms.programs)
             return True
         except DatabaseUnavailable as exc:
             log.warning("waiting_for_database", error=str(exc))
             with trio.move_on_after(_DATABASE_RETRY_SECONDS):
-                await drain.wait()
+                await rooms.drain.wait()
     return False
 
 

@@ -25,7 +25,8 @@ def idempotency_key(request: Request, pan_lookup: bytes) -> bytes:
     parts = (
         request.network,
         request.kind,
-        request.transmitted,
+        # Without DE7 the day of receipt has to do: a STAN comes round again.
+        request.transmitted or request.transmitted_at.date().isoformat(),
         request.stan,
         request.acquirer_id,
         request.retrieval_reference,

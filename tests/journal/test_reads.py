@@ -213,8 +213,7 @@ TAMPERINGS = [
     ("DELETE FROM journal_entry WHERE account_id = $1", {0: "the account says"}),
     (
         # A copy of the newest entry after itself.
-        "INSERT INTO journal_entry SELECT (jsonb_populate_record(e, jsonb_build_object('seq', 7))).*"
-        " FROM journal_entry e WHERE account_id = $1 AND seq = 6",
+        "INSERT INTO journal_entry SELECT (jsonb_populate_record(e, jsonb_build_object('seq', 7))).* FROM journal_entry e WHERE account_id = $1 AND seq = 6",
         {7: "continue", 0: "the account says"},
     ),
     ("UPDATE account SET posted = posted + 1 WHERE account_id = $1", {0: "the account says posted=9471"}),

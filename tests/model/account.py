@@ -40,7 +40,8 @@ class Purchase:
     held: int = 0
     posted: int = 0  # what has left the account; negative for a refund
     state: str = "open"  # open, posted, ended, withdrawn
-    stood_in: bool = False
+    advised: bool = False  # the network told of it, too
+    refused: bool = False  # the network declined it in our place
 
 
 @dataclass
@@ -122,7 +123,7 @@ class Account:
                 purchase = self.about(operation)
                 if purchase is None or purchase.state != "open":
                     return Expected(ACCEPTED), 0, None
-                purchase.held, purchase.state = 0, "ended"
+                purchase.held, purchase.state, purchase.refused = 0, "ended", True
                 return Expected(ACCEPTED), 0, self._root(operation)
             case "advise":
                 return self._advise(operation)
@@ -192,10 +193,13 @@ class Account:
     def _stand_in(self, operation: Operation) -> tuple[Expected, int, int | None]:
         purchase = self.about(operation)
         if purchase is None:
-            self.purchases[operation.number] = Purchase(held=operation.amount)
+            self.purchases[operation.number] = Purchase(held=operation.amount, advised=True)
+            if operation.about is not None:
+                # What we declined, the network approved: whatever is told of the request from now on means this.
+                self.messages[operation.about].purchase = operation.number
             return Expected(ACCEPTED), operation.amount, operation.number
         if purchase.state in ("open", "withdrawn"):
-            purchase.held, purchase.state, purchase.stood_in = operation.amount, "open", True
+            purchase.held, purchase.state, purchase.advised = operation.amount, "open", True
             self._relied_on(operation)
             return Expected(ACCEPTED), 0, self._root(operation)
         return Expected(ACCEPTED), 0, None
@@ -204,8 +208,9 @@ class Account:
         """The money has moved: whatever came before, it is posted."""
         purchase = self.about(operation)
         if purchase is None:
-            self.purchases[operation.number] = Purchase(posted=operation.amount, state="posted")
+            self.purchases[operation.number] = Purchase(posted=operation.amount, state="posted", advised=True)
             return Expected(ACCEPTED), operation.amount, operation.number
+        purchase.advised = True
         purchase.held, purchase.state = 0, "posted"
         purchase.posted += operation.amount
         self._relied_on(operation)

@@ -24,7 +24,7 @@ from switch.contracts.message import Answer
 from switch.issuer.case import Decision
 from tests.journal.counter import Counter
 from tests.journal.server import Database
-from tests.model.account import Account, Expected, Operation
+from tests.model.account import APPROVALS, Account, Expected, Operation
 from tests.model.messages import Network
 
 T = TypeVar("T")
@@ -241,8 +241,17 @@ class Accounts(RuleBasedStateMachine):
         purchase = None if message.purchase is None else model.purchases[message.purchase]
         if purchase is None:
             return False
-        # How much of a hold that the network's stand-in set is still the increment's, nobody can say.
-        return name == "withdraw" and message.operation.name == "increment" and purchase.stood_in
+        if name in ("reverse", "reverse_in_part") and message.moved == 0 and message.operation.name != "stand_in":
+            # Its amount is what we declined, not what the network approved in our place.
+            return message.reason not in APPROVALS
+        if name == "reverse_in_part" and purchase.state == "posted" and purchase.advised:
+            return True  # of which of several presentments?
+        if name == "reverse" and message.operation.name == "single" and purchase.advised:
+            return True  # withdrawn, stood in for, and perhaps presented: whose is what stands?
+        if name == "withdraw" and purchase.refused:
+            return True  # released already: whether a repeat hears the approval is a question of its own
+        # How much of a hold that the network told of is still a late increment's, nobody can say.
+        return name == "withdraw" and message.operation.name == "increment" and purchase.advised
 
     def one(self, draft: Draft) -> None:
         operation = self.operation(draft, self.model)
