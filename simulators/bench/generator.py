@@ -30,7 +30,7 @@ from simulators.percentile import percentiles
 __all__ = ["Generator", "Order", "Outcome"]
 
 _READ_BYTES = 262_144
-_DRAIN_SECONDS = 10.0
+_DRAIN_SECONDS = 30.0
 _STANS = 1_000_000
 
 

@@ -162,6 +162,7 @@ class Stage:
         self.database = database
         self.config = server.directory / f"{database}.toml"
         self.approved = 0  # approvals that the generator has seen on this stage
+        self.late = 0  # answers 91: what was booked for them is withdrawn a little later
         self._connections = connections
         self._errors_path = server.directory / f"{database}.stderr"
         self._errors: IO[bytes] = self._errors_path.open("wb")
@@ -274,6 +275,7 @@ file = "{self.database}.log"
         except BenchFailed as exc:
             raise BenchFailed(f"{exc}: {self.said()}") from exc
         self.approved += outcome.codes.get("00", 0)
+        self.late += outcome.codes.get("91", 0)
         return Measured(
             outcome=outcome,
             daemon_cpu_us=(cpu_seconds(self.daemon_pid) - daemon) * 1e6 / outcome.answered,

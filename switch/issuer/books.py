@@ -78,7 +78,7 @@ class Books:
         # What the batch changed, for the journal to write down.
         self.bookings: list[Booking] = []
         self.changed_usages: dict[int, tuple[int, Usage]] = {}  # by card, with its account
-        self.changed_holds: dict[tuple[int, int], Hold] = {}
+        self.hold_steps: list[Hold] = []  # every state that a purchase took, in order: each step is checked again
         self.new_messages: dict[tuple[int, bytes], tuple[StoredMessage, Decision, Item]] = {}
         self.amended_messages: dict[tuple[int, bytes], StoredMessage] = {}
         self.repeats: list[tuple[int, bytes]] = []
@@ -183,7 +183,7 @@ class Books:
         check_transition(None if before is None else before.state, hold.state)
         hold.check_invariants()
         of_account[hold.hold_id] = hold
-        self.changed_holds[hold.account_id, hold.hold_id] = hold
+        self.hold_steps.append(hold)
 
     def _store(self, item: Item, case: Case, decision: Decision) -> None:
         request, card, account = item.request, case.view.card, case.view.account

@@ -93,7 +93,8 @@ def tombstone_fits(tombstone: StoredMessage, request: Request) -> bool:
         # DE90 named one message: that one and no other of the same retrieval reference. Only a stand-in advice tells of
         # that message under a STAN of its own.
         return tombstone.original_stan == request.stan and (
-            not tombstone.original_transmitted or tombstone.original_transmitted == request.transmitted
+            tombstone.original_transmitted == request.transmitted
+            or (not tombstone.original_transmitted and by_reference)
         )
     return by_reference
 
@@ -103,7 +104,7 @@ def names_original(request: Request) -> bool:
     return bool(
         request.network_reference
         or request.retrieval_reference
-        or (request.original is not None and request.original.stan)
+        or (request.original is not None and request.original.stan and request.original.transmitted)
     )
 
 

@@ -31,16 +31,16 @@ def decide_withdrawal(case: Case) -> Decision:
     if stored.repeats_answered:
         step = Step("withdrawal", "heard_by_a_repeat", {"repeats_answered": stored.repeats_answered})
         return Decision(answer=stored.answer, trace=(step,), remember_as=None)
-    if any(c.message.hold_id == stored.hold_id and c.message.kind in _ADVICES for c in case.view.candidates):
-        step = Step("withdrawal", "network_counts_on_it", {"hold": stored.hold_id})
-        return Decision(answer=stored.answer, trace=(step,), remember_as=None)
     hold = None if stored.hold_id is None else case.view.holds.get(stored.hold_id)
-    # What was cleared meanwhile was posted by another message, and what was reversed is off the hold already.
-    cleared = hold is not None and hold.state is HoldState.POSTED and stored.kind is Kind.AUTHORIZATION
-    gone = cleared or stored.state is MessageState.REVERSED
-    if hold is None or gone or hold.state not in (HoldState.OPEN, HoldState.POSTED):
+    reversed_since = stored.state is MessageState.REVERSED
+    if hold is None or reversed_since or hold.state not in (HoldState.OPEN, HoldState.POSTED):
         step = Step("withdrawal", "withdrawn", {"hold": stored.hold_id, "taken_back": 0})
         return Decision(answer=_MISSED, trace=(step,), remember_as=MessageState.WITHDRAWN)
+    # The caller brings the advices that came for this purchase after the approval. What was posted on an authorization
+    # was posted by one of them.
+    if any(c.message.hold_id == hold.hold_id and c.message.kind in _ADVICES for c in case.view.candidates):
+        step = Step("withdrawal", "network_counts_on_it", {"hold": stored.hold_id})
+        return Decision(answer=stored.answer, trace=(step,), remember_as=None)
     current = hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor
     taken = min(stored.moved_minor, current)
     change, usage = take_back(case, hold, current - taken, HoldState.WITHDRAWN)

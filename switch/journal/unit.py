@@ -65,9 +65,10 @@ _CANDIDATES = """
     SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
 """
 _ADVICES_ON_HOLD = """
-    SELECT m.* FROM message_key m JOIN unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id)
-      USING (account_id, hold_id)
-     WHERE m.kind IN ('authorization_advice', 'financial_advice')
+    SELECT m.* FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, key)
+      JOIN message_key late USING (account_id, key)
+      JOIN message_key m USING (account_id, hold_id)
+     WHERE m.kind IN ('authorization_advice', 'financial_advice') AND m.decided_at >= late.decided_at
 """
 _HOLDS = """
     SELECT h.* FROM hold h
@@ -202,7 +203,7 @@ class UnitOfWork:
             for row in await connection.fetch(_CANDIDATES, *map(list, zip(*wanted, strict=True))):
                 books.remember(stored_of(row), row["decided_at"])
         withdrawn = [
-            (message.account_id, message.hold_id)
+            message
             for item in items
             if item.withdraw and item.pan_lookup in books.cards
             if (message := books.stored.get((books.cards[item.pan_lookup].account_id, item.key))) is not None
@@ -210,21 +211,16 @@ class UnitOfWork:
         ]
         if withdrawn:
             # No index finds these: withdrawals are too rare for one. The account's messages are walked.
-            for row in await connection.fetch(_ADVICES_ON_HOLD, *map(list, zip(*withdrawn, strict=True))):
+            refs = [message.account_id for message in withdrawn], [message.key for message in withdrawn]
+            for row in await connection.fetch(_ADVICES_ON_HOLD, *refs):
                 books.remember(stored_of(row), row["decided_at"])
+        tombstones = [message for of_card in books.tombstones.values() for message in of_card.values()]
+        candidates = [candidate.message for of_card in books.candidates.values() for candidate in of_card.values()]
         holds = {
-            (candidate.message.account_id, candidate.message.hold_id)
-            for of_card in books.candidates.values()
-            for candidate in of_card.values()
-            if candidate.message.hold_id is not None
+            (message.account_id, message.hold_id)
+            for message in (*candidates, *withdrawn, *tombstones)
+            if message.hold_id is not None
         }
-        holds.update(withdrawn)
-        holds.update(
-            (tombstone.account_id, tombstone.hold_id)
-            for of_card in books.tombstones.values()
-            for tombstone in of_card.values()
-            if tombstone.hold_id is not None
-        )
         if holds:
             accounts, ids = zip(*holds, strict=True)
             for row in await connection.fetch(_HOLDS, accounts, ids):
@@ -237,7 +233,7 @@ class UnitOfWork:
             _RECORD,
             [entry_row(chained) for chained in chain(books.bookings, books.accounts, now)],
             [usage_row(account_id, usage) for account_id, usage in books.changed_usages.values()],
-            [hold_row(hold) for hold in books.changed_holds.values()],
+            [hold_row(hold) for hold in books.hold_steps],
             # In key order: two daemons that store the same messages of unknown cards must not wait for each other.
             [
                 message_row(message, decision, item.request, now)

@@ -129,11 +129,6 @@ def test_a_batch_leaves_what_its_messages_leave_one_by_one(database: Database) -
     on(database, lambda counter: same_as_one_by_one(counter, "two"))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=JournalRefused,
-    reason="record_unit sees only the last state of a purchase that one batch begins and ends: '' -> reversed is refused",
-)
 def test_a_purchase_may_begin_and_end_in_one_batch(database: Database) -> None:
     on(database, lambda counter: same_as_one_by_one(counter, "one"))
 

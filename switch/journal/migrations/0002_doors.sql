@@ -88,17 +88,24 @@ BEGIN
         END IF;
     END IF;
 
+    -- holds has every step in order: a purchase that begins and ends in one batch takes two.
     IF cardinality(holds) > 0 THEN
         SELECT count(*) INTO done
-          FROM unnest(holds) n
+          FROM (SELECT n.account_id, n.hold_id, n.state,
+                       lag(n.state) OVER (PARTITION BY n.account_id, n.hold_id ORDER BY n.ordinality) AS before
+                  FROM unnest(holds) WITH ORDINALITY n) s
           LEFT JOIN LATERAL (
-              SELECT h.state FROM hold h WHERE h.account_id = n.account_id AND h.hold_id = n.hold_id LIMIT 1
+              SELECT h.state FROM hold h WHERE h.account_id = s.account_id AND h.hold_id = s.hold_id LIMIT 1
           ) o ON true
-          JOIN hold_transition t ON t.before = coalesce(o.state, '') AND t.after = n.state;
+          JOIN hold_transition t ON t.before = coalesce(s.before, o.state, '') AND t.after = s.state;
         IF done <> cardinality(holds) THEN
             RAISE EXCEPTION 'a purchase would take a step that is not allowed' USING ERRCODE = 'SW001';
         END IF;
-        INSERT INTO hold AS h SELECT * FROM unnest(holds)
+        INSERT INTO hold AS h
+        SELECT account_id, hold_id, card_id, state, authorized, held, posted, credit, mcc, opened_at
+          FROM (SELECT DISTINCT ON (n.account_id, n.hold_id) n.*
+                  FROM unnest(holds) WITH ORDINALITY n
+                 ORDER BY n.account_id, n.hold_id, n.ordinality DESC) newest
         ON CONFLICT (account_id, hold_id) DO UPDATE
            SET state = excluded.state, authorized = excluded.authorized, held = excluded.held, posted = excluded.posted;
     END IF;
