@@ -33,7 +33,10 @@ def test_a_reversal_in_the_same_batch_finds_its_original() -> None:
     desk.tell(desk.undo(request))
 
     assert desk.balance == (10_000, 0)
-    assert [(h.state, h.held_minor) for h in desk.books.hold_steps] == [(HoldState.OPEN, 3_000), (HoldState.REVERSED, 0)]
+    assert [(h.state, h.held_minor) for h in desk.books.hold_steps] == [
+        (HoldState.OPEN, 3_000),
+        (HoldState.REVERSED, 0),
+    ]
     assert len(desk.books.new_messages) == 2
 
 
