@@ -96,16 +96,19 @@ def serve_command(config: Path) -> None:
 def _run(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
     """Runs the daemon.
 
-    Books that contradict themselves end it with exit code 1 and a named reason, not with approvals.
+    Books that contradict themselves end it with exit code 1 and a named reason, not with approvals; so does what a person
+    can mend. Anything else is a defect and shows its traceback.
     """
     try:
         trio.run(serve, settings, on_ready)
-    except* InvariantBroken as group:
-        raise InvariantBroken("; ".join(str(exc) for exc in _leaves(group))) from None
-    except* ConfigurationError as group:
-        raise ConfigurationError("; ".join(str(exc) for exc in _leaves(group))) from None
-    except* OSError as group:
-        raise ConfigurationError("; ".join(str(exc) for exc in _leaves(group))) from None
+    except BaseExceptionGroup as group:
+        leaves = _leaves(group)
+        said = "; ".join(str(leaf) for leaf in leaves)
+        if any(isinstance(leaf, InvariantBroken) for leaf in leaves):
+            raise InvariantBroken(said) from None
+        if all(isinstance(leaf, (ConfigurationError, OSError)) for leaf in leaves):
+            raise ConfigurationError(said) from None
+        raise
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
