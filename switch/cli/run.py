@@ -96,8 +96,8 @@ def serve_command(config: Path) -> None:
 def _run(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
     """Runs the daemon.
 
-    Books that contradict themselves end it with exit code 1 and a named reason, not with approvals; so does what a person
-    can mend. Anything else is a defect and shows its traceback.
+    Books that contradict themselves end it with exit code 1 and a named reason, not with approvals; so does what a
+    person can mend. Anything else is a defect and shows its traceback.
     """
     try:
         trio.run(serve, settings, on_ready)
