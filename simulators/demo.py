@@ -317,6 +317,7 @@ def main(messages: int, seed: int, keep: bool) -> None:
     """Start a switch and an acquirer network, let them work, crash the switch, and compare the books."""
     screen = Screen()
     directory = Path(tempfile.mkdtemp(prefix="issuer-switch-demo-"))
+    good, failed = False, 0
     try:
         good = trio.run(
             _perform, screen, directory, keep, lambda daemon: Demo(screen, daemon, messages=messages, seed=seed)
@@ -326,10 +327,12 @@ def main(messages: int, seed: int, keep: bool) -> None:
         while isinstance(problem, BaseExceptionGroup):
             problem = problem.exceptions[0]
         screen.verdict(False, str(problem))
-        sys.exit(1)
+        failed = 1
     except* KeyboardInterrupt:
         screen.say("interrupted; everything has been stopped and thrown away")
-        sys.exit(130)
+        failed = 130
+    if failed:
+        sys.exit(failed)
     print()
     verdict = "books agree" if good else "something does not agree: see FAIL above"
     screen.verdict(good, f"{verdict}; {screen.seconds():.0f} s in all")
