@@ -17,7 +17,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test bench lint format clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +29,9 @@ demo: $(STAMP) ## PostgreSQL, the daemon and the simulators: real traffic, a cra
 
 test: $(STAMP) ## all tests that need neither root nor a network
 	@$(RUN) pytest $(TEST_ARGS) $(ARGS)
+
+bench: $(STAMP) ## the whole switch beside pgbench doing the same work, about six minutes (ARGS=--quick: one)
+	@$(VENV)/bin/switch bench $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict, import rules
 	@$(RUN) ruff check .

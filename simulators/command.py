@@ -16,6 +16,8 @@ import click
 import msgspec
 import trio
 
+from simulators.accounts import open_books, show_accounts
+from simulators.books import compare
 from simulators.cards import load_cards
 from simulators.link import LinkRefused
 from simulators.load import MIX, LoadResult, LoadSettings, run_load
@@ -121,6 +123,13 @@ def run(
 
 
 @acquirer.command()
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="SWITCH_CONFIG",
+    show_envvar=True,
+    help="The switch's settings file: at the end every account is compared with these books.",
+)
 @_host
 @click.option("--port", type=click.IntRange(1, 65_535), default=8583, show_default=True, help="The listener's port.")
 @_dialect_option
@@ -136,6 +145,8 @@ def run(
 @click.option("--timeout", default=10.0, show_default=True, type=click.FloatRange(min=0.1), help="Seconds per answer.")
 @_json
 def load(
+    *,
+    config: Path | None,
     host: str,
     port: int,
     dialect: Dialect,
@@ -159,7 +170,8 @@ def load(
     switch acquirer load --port 8583 --rate 500 --seconds 30 --mix authorization=90 --mix reversal=10
 
     Whatever is not answered is reversed, and the reversals are repeated until they are answered. Exit code 1 when a
-    message went unanswered or an answer contradicted an earlier one.
+    message went unanswered, an answer contradicted an earlier one, or (with --config) an account disagrees: nothing
+    else may use the test cards meanwhile.
     """  # noqa: D301 - click's paragraph mark is a real backspace
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     if not as_json:
@@ -176,10 +188,17 @@ def load(
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
 
+    opening = None if config is None else show_accounts(config)
+
     async def body(network: AcquirerNetwork) -> tuple[LoadResult, list[str]]:
+        if opening is not None:
+            open_books(network.books, opening)
         result = await run_load(network, settings)
         await network.settled()
-        return result, [str(one) for one in network.books.contradictions]
+        if config is None:
+            return result, [str(one) for one in network.books.contradictions]
+        shown = await trio.to_thread.run_sync(show_accounts, config)
+        return result, [str(one) for one in compare(network.books, shown)]
 
     endpoint = Endpoint(dialect, host, port, links)
     result, contradictions = with_network((endpoint,), body, Habits(answer_timeout=timeout), seed=seed)
@@ -187,6 +206,8 @@ def load(
         click.echo(msgspec.json.encode(msgspec.to_builtins(result) | {"contradictions": contradictions}))
     else:
         _show_load(result, contradictions)
+        if config is not None and not contradictions:
+            click.echo("the books agree with every account")
     sys.exit(EXIT_MISMATCH if result.unanswered or contradictions else 0)
 
 
