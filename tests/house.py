@@ -55,13 +55,12 @@ class House:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._process: subprocess.Popen[str] | None = None
-        self._port_base = 0
         self.ready: dict[str, Any] = {}
 
     # ── its life
 
     def start(self) -> House:
-        """Starts and waits for the ready line. After the first start the ports stay the same."""
+        """Starts and waits for the ready line. The ports are free ones, others at every start."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "switch.cli", "dev", "--data", str(self.directory), "--port-base", "0"],
             stdout=subprocess.PIPE,
