@@ -136,7 +136,7 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     has_pin: bool = False  # DE52 is there; the block itself is not carried further
     partial_supported: bool = False  # the terminal can take a partial approval
     incremental: bool = False  # raises an earlier hold instead of placing one
-    stand_in: StandIn | None = None  # authorization advices only, from their DE39
+    stand_in: StandIn | None = None  # advices only, from their DE39
     original: OriginalElements | None = None  # DE90
     replacement_amount_minor: int | None = None  # DE95: the final amount, not the amount to take off
 

@@ -72,7 +72,8 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
         if hold is None or hold.state is not HoldState.OPEN:
             return Decision(answer=_ACCEPTED, trace=(step,), remember_as=_before_its_request(found))
         left = max(0, hold.held_minor - _raised_by_us(case, hold)) if case.request.incremental else 0
-        return _changed(case, step, set_held(hold, left, HoldState.RELEASED), left - hold.held_minor)
+        concern = "declined_after_increment" if not case.request.incremental and _increments(case, hold) else ""
+        return _changed(case, step, set_held(hold, left, HoldState.RELEASED), left - hold.held_minor, concern=concern)
     if case.request.operation is Operation.UNSUPPORTED:
         return _noted(case, "operation", "unsupported_advice")
     if case.request.operation not in SPENDING or value <= 0:
@@ -87,6 +88,9 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
         if case.request.incremental:
             # Its amount comes on top of the hold, unless we raised it for the same increment.
             value = hold.held_minor + (0 if _raised_by_us(case, hold) else value)
+        else:
+            # It tells of the first authorization: what we have raised since stays.
+            value += _increments(case, hold)
         return _changed(case, step, set_held(hold, value, HoldState.RELEASED), value - hold.held_minor)
     if hold.state is HoldState.WITHDRAWN and hold.posted_minor == 0:
         # We took our late approval back, the network approved meanwhile: the money is spent after all.
@@ -109,15 +113,26 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
             "hold_state": None if hold is None else hold.state,
         },
     )
+    if case.request.stand_in is StandIn.DECLINED:
+        # Nothing was spent. If we had booked it, a person has to see why.
+        concern = "" if hold is None else "declined_financial_advice"
+        return Decision(answer=_ACCEPTED, trace=(Step(step.rule, StandIn.DECLINED, step.seen),), concern=concern)
     if value <= 0:
         return Decision(answer=_ACCEPTED, trace=(step,))
+    if _tells_of_our_posting(case, found, hold, value) and hold is not None:
+        told = Step(step.rule, "posted_before", step.seen)
+        return _changed(case, told, Change((), hold), 0, moved_minor=0, concern="advice_of_posted")
+    reversed_first = any(t.kind is Kind.REVERSAL and tombstone_fits(t, case.request) for t in case.view.tombstones)
+    concern = "ambiguous_original" if found.ambiguous else "posting_after_reversal" if reversed_first else ""
     if case.request.operation is Operation.REFUND:
-        return _unmatched(case, step, value, EntryKind.REFUND)
+        return _unmatched(case, step, value, EntryKind.REFUND, concern)
     if case.request.operation not in SPENDING:
         return _noted(case, "operation", "unsupported_advice")
     if hold is None or hold.credit:
-        concern = "ambiguous_original" if found.ambiguous else ""
-        return _unmatched(case, step, value, EntryKind.POSTING, concern)
+        posted = _unmatched(case, step, value, EntryKind.POSTING, concern)
+        # Where DE90 names a single message that has not come, it may still come, and must not be posted again.
+        named = case.request.original is not None and case.request.original.mti[1:2] == "2"
+        return msgspec.structs.replace(posted, remember_as=_before_its_request(found)) if named else posted
     before = hold.state
     # The hold was counted when it was placed, and given back when it ended without a posting.
     counted_anew = before not in (HoldState.OPEN, HoldState.POSTED)
@@ -128,6 +143,20 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
         return decision
     # Presentments that follow a full reversal must still be charged, and a person told.
     return msgspec.structs.replace(decision, concern=f"posted_after_{before}")
+
+
+def _tells_of_our_posting(case: Case, found: Match, hold: Hold | None, value: int) -> bool:
+    """Whether the advice repeats, under a key of its own, a single message (0200) whose posting still stands."""
+    original = found.original
+    return (
+        original is not None
+        and hold is not None
+        and original.kind is Kind.FINANCIAL
+        and original.approved
+        and original.operation is case.request.operation
+        and original.moved_minor == value
+        and hold.state is HoldState.POSTED
+    )
 
 
 def _before_its_request(found: Match) -> MessageState:
@@ -142,6 +171,18 @@ def _hold_of(case: Case, found: Match) -> Hold | None:
     if found.original is None or found.original.hold_id is None:
         return None
     return case.view.holds.get(found.original.hold_id)
+
+
+def _increments(case: Case, hold: Hold) -> int:
+    """By how much approved increments have raised ``hold``."""
+    return sum(
+        candidate.message.moved_minor
+        for candidate in case.view.candidates
+        if candidate.message.incremental
+        and candidate.message.hold_id == hold.hold_id
+        and candidate.message.approved
+        and candidate.message.state is not MessageState.REVERSED
+    )
 
 
 def _raised_by_us(case: Case, hold: Hold) -> int:

@@ -20,7 +20,7 @@ from switch.issuer.card import Card
 from switch.issuer.case import Case, Decision, SecurityCodePort, View
 from switch.issuer.decide import decide
 from switch.issuer.hold import Hold, check_transition
-from switch.issuer.matching import Candidate
+from switch.issuer.matching import TOMBSTONE_LIFE, Candidate
 from switch.issuer.program import Program
 from switch.issuer.stored import MessageState, StoredMessage
 from switch.issuer.usage import Usage
@@ -33,7 +33,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     """One message of a batch.
 
     ``withdraw`` asks to take its approval back instead of deciding it. ``resumed`` says that a commit with this very
-    message was in doubt: finding its key then is no repeat by the network.
+    message was in doubt: finding its key then is no repeat by the network. ``unheard``, with ``withdraw``, says that the
+    message was a repeat, counted as answered, whose answer came too late as well.
     """
 
     request: Request
@@ -43,6 +44,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     response_code: Callable[[Reason], str]  # the dialect's map to DE39
     withdraw: bool = False
     resumed: bool = False
+    unheard: bool = False
 
 
 class Booking(msgspec.Struct, frozen=True, gc=False):
@@ -82,13 +84,14 @@ class Books:
         self.new_messages: dict[tuple[int, bytes], tuple[StoredMessage, Decision, Item]] = {}
         self.amended_messages: dict[tuple[int, bytes], StoredMessage] = {}
         self.repeats: list[tuple[int, bytes]] = []
+        self.unheard: dict[tuple[int, bytes], int] = {}  # repeats to take off the count again
         self.accounts_with_new_tombstones: set[int] = set()
         self.concerns: list[Concern] = []
 
     def remember(self, message: StoredMessage, decided_at: datetime) -> None:
         """Takes a loaded message into the candidates, and into the tombstones if it is one."""
         self.candidates.setdefault(message.card_id, {})[message.key] = Candidate(message, decided_at)
-        if message.state is MessageState.TOMBSTONE:
+        if message.state is MessageState.TOMBSTONE and self.now - decided_at <= TOMBSTONE_LIFE:
             self.tombstones.setdefault(message.card_id, {})[message.key] = message
 
     def decide(self, item: Item) -> Decision:
@@ -115,12 +118,15 @@ class Books:
             looks_back = item.withdraw or request.incremental or not request.kind.is_request
             candidates = self.candidates.get(card_id) if looks_back else None
             tombstones = self.tombstones.get(card_id)
+            stored = self.stored.get((account_id, item.key))
+            if stored is not None and item.unheard:
+                stored = msgspec.structs.replace(stored, repeats_answered=stored.repeats_answered - 1)
             view = View(
                 card=card,
                 account=self.accounts[account_id],
                 usage=self.usages.get(card_id),
                 program=self._programs.get(card.program),
-                stored=self.stored.get((account_id, item.key)),
+                stored=stored,
                 candidates=tuple(candidates.values()) if candidates else (),
                 holds=self.holds.get(account_id, {}) if looks_back or tombstones else {},
                 tombstones=tuple(tombstones.values()) if tombstones else (),
@@ -140,6 +146,18 @@ class Books:
         if decision.usage is not None and view.card is not None:
             self.usages[view.card.card_id] = decision.usage
             self.changed_usages[view.card.card_id] = (account_id, decision.usage)
+        self._note_message(ref, item, case, decision)
+        if decision.undone is not None:
+            self._amend(msgspec.structs.replace(decision.undone, state=MessageState.REVERSED))
+        if decision.tombstone_met is not None:
+            self._amend(msgspec.structs.replace(decision.tombstone_met, state=MessageState.TOMBSTONE_MET))
+            self.tombstones[decision.tombstone_met.card_id].pop(decision.tombstone_met.key)
+        if decision.concern:
+            self.concerns.append(Concern(account_id, item.key, decision.concern, decision))
+
+    def _note_message(self, ref: tuple[int, bytes], item: Item, case: Case, decision: Decision) -> None:
+        """What is remembered of the message itself: a record of its own, one repeat more, or a withdrawal."""
+        stored = case.view.stored
         if decision.repeat_of is not None and item.resumed and not item.request.repeat:
             # Nobody but us asked twice, so no answer was heard yet. Writing the row once more makes the answer wait
             # for a commit of its own: what a failed-over primary showed may not have been replicated.
@@ -150,17 +168,15 @@ class Books:
                 decision.repeat_of, repeats_answered=decision.repeat_of.repeats_answered + 1
             )
             self.stored[ref] = repeat
-        elif item.withdraw and decision.remember_as is not None and view.stored is not None:
-            self._amend(msgspec.structs.replace(view.stored, state=decision.remember_as, answer=decision.answer))
+        elif item.withdraw and stored is not None:
+            if item.unheard:
+                self.unheard[ref] = self.unheard.get(ref, 0) + 1
+            if decision.remember_as is not None:
+                self._amend(msgspec.structs.replace(stored, state=decision.remember_as, answer=decision.answer))
+            elif item.unheard:
+                self._amend(stored)
         elif decision.remember_as is not None:
             self._store(item, case, decision)
-        if decision.undone is not None:
-            self._amend(msgspec.structs.replace(decision.undone, state=MessageState.REVERSED))
-        if decision.tombstone_met is not None:
-            self._amend(msgspec.structs.replace(decision.tombstone_met, state=MessageState.TOMBSTONE_MET))
-            self.tombstones[decision.tombstone_met.card_id].pop(decision.tombstone_met.key)
-        if decision.concern:
-            self.concerns.append(Concern(account_id, item.key, decision.concern, decision))
 
     def _book(self, account: Account, item: Item, decision: Decision) -> None:
         for movement in decision.movements:

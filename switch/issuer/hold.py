@@ -19,7 +19,7 @@ brings money in.
        └── single message ─────────────▶ posted ◀───────────────┘
                                           └── reversal or withdrawal of the posting ──▶ reversed, withdrawn
 
-The same table stands in the database (``hold_transition``), where a trigger checks it again.
+The same table stands in the database (``hold_transition``), where ``record_unit`` checks every step again.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ decides. Two different purchases on one level are ambiguous: that is for a perso
     4. acquirer, terminal and amount, within a day before: only where the message carries neither of the elements above,
        for a reference that is there and fits nothing means that the original has not come (yet)
 
-An element that was zero-filled is absent: DE90 alone, zero-filled, matches nothing.
+An element that was zero-filled is absent (the codec leaves it out): DE90 alone, zero-filled, matches nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ WINDOW = timedelta(days=1)
 #: beyond any.
 TOMBSTONE_LIFE = timedelta(days=3)
 
+#: Which request an advice that came first stands for.
+_STANDS_FOR = {Kind.AUTHORIZATION_ADVICE: Kind.AUTHORIZATION, Kind.FINANCIAL_ADVICE: Kind.FINANCIAL}
 _ORIGINALS = frozenset({Kind.AUTHORIZATION, Kind.FINANCIAL, Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE})
 
 
@@ -75,23 +77,26 @@ def find_original(request: Request, candidates: Sequence[Candidate], now: dateti
 
 
 def tombstone_fits(tombstone: StoredMessage, request: Request) -> bool:
-    """Whether the reversal or stand-in advice that came early meant this request.
+    """Whether the reversal or stand-in advice that came early meant this message.
 
-    Terminal and amount are not used: they could hit a stranger.
+    Terminal and amount alone are never enough: they could hit a stranger. But where they differ it is one.
     """
-    if tombstone.network != request.network:
+    if tombstone.network != request.network or _strangers(tombstone, request):
         return False
-    if tombstone.kind is Kind.AUTHORIZATION_ADVICE and (
-        request.incremental or request.amount_minor != tombstone.amount_minor
-    ):
+    if tombstone.kind in _STANDS_FOR and (
+        request.kind is not _STANDS_FOR[tombstone.kind]
         # What was stood in for may be raised afterwards, under the same reference.
+        or request.incremental
+        or request.amount_minor != tombstone.amount_minor
+        or request.operation is not tombstone.operation
+    ):
         return False
     by_reference = _same(tombstone.network_reference, request.network_reference) or _same(
         tombstone.retrieval_reference, request.retrieval_reference
     )
-    if tombstone.original_stan and not (by_reference and request.kind is Kind.AUTHORIZATION_ADVICE):
-        # DE90 named one message: that one and no other of the same retrieval reference. Only a stand-in advice tells of
-        # that message under a STAN of its own.
+    if tombstone.original_stan and not (by_reference and request.kind in _STANDS_FOR):
+        # DE90 named one message: that one and no other of the same retrieval reference. Only an advice tells of that
+        # message under a STAN of its own.
         return tombstone.original_stan == request.stan and (
             tombstone.original_transmitted == request.transmitted
             or (not tombstone.original_transmitted and by_reference)
@@ -112,8 +117,26 @@ def _same(wanted: str, found: str) -> bool:
     return bool(wanted) and wanted == found
 
 
+def _strangers(message: StoredMessage, request: Request) -> bool:
+    """Whether elements that both carry say that they belong to different purchases, whatever reference they share."""
+    return (
+        _differ(message.acquirer_id, request.acquirer_id)
+        or _differ(message.terminal_id, request.terminal_id)
+        or _differ(message.network_reference, request.network_reference)
+    )
+
+
+def _differ(one: str, other: str) -> bool:
+    return bool(one) and bool(other) and one != other
+
+
 def _by_retrieval_reference(request: Request, message: StoredMessage) -> bool:
     if not _same(request.retrieval_reference, message.retrieval_reference):
+        return False
+    # A retrieval reference is unique only for its acquirer.
+    if _differ(request.acquirer_id, message.acquirer_id) or _differ(
+        request.network_reference, message.network_reference
+    ):
         return False
     if request.kind is Kind.AUTHORIZATION_ADVICE:
         # The code of a stand-in approval is the network's own: it never equals the one that we gave.

@@ -79,7 +79,7 @@ def decide_reversal(case: Case) -> Decision:
         usage=usage,
         # A refund that was spent before it was reversed leaves a debt.
         concern="below_floor" if hold.credit and _left(view.account, hold, final) < view.account.floor_minor else "",
-        undone=original if _is_part(original, hold) and final else None,
+        undone=original if _is_part(original, hold) and final and not request.replacement_amount_minor else None,
     )
 
 

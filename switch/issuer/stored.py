@@ -61,8 +61,8 @@ class MessageState(StrEnum):
 
     ANSWERED = "answered"
     TOMBSTONE = "tombstone"  # a reversal or stand-in advice that came before its original
-    TOMBSTONE_MET = "tombstone_met"  # ... and the original has come since, and was declined
-    REVERSED = "reversed"  # an increment that was taken back
+    TOMBSTONE_MET = "tombstone_met"  # ... and the original has come since
+    REVERSED = "reversed"  # an increment, or one of several postings, that was taken back
     WITHDRAWN = "withdrawn"  # the approval came after the deadline and was taken back
 
 

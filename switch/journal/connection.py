@@ -77,10 +77,8 @@ async def connect(
     planner: Mapping[str, str] = MappingProxyType({}),
 ) -> Connection:
     """A new connection with the schema set. Raises DatabaseUnavailable."""
-    password = None
-    if settings.password_file is not None:
-        password = settings.password_file.read_text().strip()
     with translated():
+        password = None if settings.password_file is None else settings.password_file.read_text().strip()
         return await asyncpg.connect(
             dsn or settings.dsn,
             password=password,

@@ -260,8 +260,8 @@ def stored_of(row: Row) -> StoredMessage:
     )
 
 
-def amendment_row(message: StoredMessage) -> tuple[object, ...]:
-    """A value of the type ``message_amendment``."""
+def amendment_row(message: StoredMessage, unheard: int) -> tuple[object, ...]:
+    """A value of the type ``message_amendment``; ``unheard`` repeats are taken off the count."""
     return (
         message.account_id,
         message.key,
@@ -269,6 +269,7 @@ def amendment_row(message: StoredMessage) -> tuple[object, ...]:
         message.answer.reason,
         message.answer.response_code,
         _encode_json(message.answer).decode(),
+        unheard,
     )
 
 

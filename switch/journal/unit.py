@@ -240,7 +240,7 @@ class UnitOfWork:
                 for _, (message, decision, item) in sorted(books.new_messages.items(), key=lambda new: new[0])
             ],
             books.repeats,
-            [amendment_row(message) for message in books.amended_messages.values()],
+            [amendment_row(message, books.unheard.get(ref, 0)) for ref, message in books.amended_messages.items()],
             [concern_row(concern, now) for concern in books.concerns],
             [(account_id, now + TOMBSTONE_LIFE) for account_id in books.accounts_with_new_tombstones],
         )

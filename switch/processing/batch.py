@@ -193,12 +193,13 @@ class BatchLoop:
         self.stats.batches += 1
         by_reason = self.stats.by_reason
         for arrival, item, decision in zip(waiting, items, decisions, strict=True):
+            request = item.request
             delivery = arrival.answer(decision.answer)
-            if delivery is Delivery.LATE and decision.reason.approves and item.request.kind.is_request:
-                self._withdrawals.add(item)
+            if delivery is Delivery.LATE and decision.reason.approves and request.kind.is_request:
+                counted = decision.repeat_of is not None and (request.repeat or not item.resumed)
+                self._withdrawals.add(item, unheard=counted)
             reason = decision.reason.value
             by_reason[reason] = by_reason.get(reason, 0) + 1
-            request = item.request
             log.info(
                 "message",
                 session=arrival.session,

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 import trio
 
-from switch.contracts.errors import CommitUnknown, DatabaseUnavailable
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, JournalRefused
 from switch.issuer.books import Item
 from switch.journal.bridge import on_asyncio
 from switch.journal.unit import UnitOfWork
@@ -25,7 +25,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Withdrawals:
-    """A queue with one worker. It is bounded by the requests in flight: only those can come too late."""
+    """A queue with one worker. Only requests that were answered 91 come here: it grows with an outage's length."""
 
     def __init__(self) -> None:
         self._waiting: deque[Item] = deque()
@@ -38,9 +38,12 @@ class Withdrawals:
         """How many wait."""
         return len(self._waiting)
 
-    def add(self, item: Item) -> None:
-        """Takes the approval of ``item`` back as soon as the database allows."""
-        self._waiting.append(msgspec.structs.replace(item, withdraw=True))
+    def add(self, item: Item, *, unheard: bool = False) -> None:
+        """Takes the approval of ``item`` back as soon as the database allows.
+
+        ``unheard``: it was a repeat, and counted as answered, but its answer came too late too.
+        """
+        self._waiting.append(msgspec.structs.replace(item, withdraw=True, unheard=unheard))
         self._arrived.set()
 
     def close(self) -> None:
@@ -60,6 +63,12 @@ class Withdrawals:
                 (decision,) = await on_asyncio(unit.run, [item])
             except (DatabaseUnavailable, CommitUnknown) as exc:
                 log.warning("withdrawal_waits", error=str(exc), waiting=len(self._waiting))
+                await trio.sleep(_RETRY_SECONDS)
+                continue
+            except JournalRefused as exc:
+                # Not this one's fault perhaps (a full disk, a lock timeout): it is tried again after the others.
+                log.error("withdrawal_refused", error=str(exc), key=item.key.hex(), waiting=len(self._waiting))
+                self._waiting.rotate(-1)
                 await trio.sleep(_RETRY_SECONDS)
                 continue
             self._waiting.popleft()

@@ -28,6 +28,7 @@ _CURRENCY_LETTERS: Mapping[str, str] = {
     **{letters: letters for letters in NUMERIC},
 }
 _DE90_LENGTH = 42
+_ADVICES = frozenset({Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE})
 _ZERO_AMOUNT_VERIFIES = frozenset({Kind.AUTHORIZATION, Kind.AUTHORIZATION_ADVICE})
 
 
@@ -82,7 +83,7 @@ class RequestReader:
             transmitted=transmitted,
             transmitted_at=infer_transmitted_at(transmitted, received_at) if transmitted else received_at,
             acquirer_id=get("32", "").lstrip("0"),
-            retrieval_reference=get("37", ""),
+            retrieval_reference=_reference(get("37", "")),
             approval_code=get("38", "").strip(),
             network_reference=carriers.network_reference.read(fields) if carriers.network_reference is not None else "",
             terminal_id=get("41", "").strip(),
@@ -99,7 +100,7 @@ class RequestReader:
             has_pin=bool(get("52")),
             partial_supported=flags.partial_supported is not None and flags.partial_supported.read(fields),
             incremental=flags.incremental is not None and flags.incremental.read(fields),
-            stand_in=self._stand_in(get("39", "")) if kind is Kind.AUTHORIZATION_ADVICE else None,
+            stand_in=self._stand_in(get("39", "")) if kind in _ADVICES else None,
             original=_original(get("90", "")),
             replacement_amount_minor=_replacement(get("95", "")),
         )
@@ -126,6 +127,11 @@ class RequestReader:
         if not response_code or response_code in self._dialect.stand_in_approved:
             return StandIn.APPROVED
         return StandIn.DECLINED
+
+
+def _reference(text: str) -> str:
+    """DE37, or nothing where it was filled with zeros or blanks: that refers to nothing."""
+    return text if text.strip("0 ") else ""
 
 
 def require_digits(fields: Mapping[str, str], keys: tuple[str, ...], sensitive: frozenset[str]) -> None:

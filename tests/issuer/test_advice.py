@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from switch.contracts.message import Kind, Operation, Request, StandIn
+from switch.contracts.message import Kind, Operation, OriginalElements, Request, StandIn
 from switch.contracts.reason import Reason
 from switch.issuer.card import CardStatus
 from switch.issuer.hold import HoldState
@@ -191,10 +191,10 @@ def test_a_presentment_of_another_amount_after_a_full_reversal_is_charged() -> N
     assert desk.concerns == ["posted_after_reversed"]
 
 
-@pytest.mark.parametrize("end", ["released", "withdrawn", "posted"])
+@pytest.mark.parametrize("end", ["released", "withdrawn"])
 def test_a_financial_advice_posts_whatever_came_before(end: str) -> None:
     desk = Desk(10_000)
-    purchase = desk.request(Kind.FINANCIAL if end == "posted" else Kind.AUTHORIZATION, 3_000)
+    purchase = desk.request(Kind.AUTHORIZATION, 3_000)
     desk.tell(purchase)
     if end == "released":
         desk.tell(stand_in(desk, purchase, 3_000, StandIn.DECLINED))
@@ -204,6 +204,58 @@ def test_a_financial_advice_posts_whatever_came_before(end: str) -> None:
     desk.ask(Kind.FINANCIAL_ADVICE, 3_000, retrieval_reference=purchase.retrieval_reference)
     assert desk.balance == (posted - 3_000, 0)
     assert desk.concerns == [f"posted_after_{end}"]
+
+
+@pytest.mark.parametrize("operation", [Operation.PURCHASE, Operation.REFUND])
+def test_an_advice_of_what_a_single_message_posted_posts_nothing_again(operation: Operation) -> None:
+    desk = Desk(10_000)
+    single = desk.request(Kind.FINANCIAL, 3_000, operation=operation)
+    desk.tell(single)
+    balance = desk.balance
+    desk.ask(Kind.FINANCIAL_ADVICE, 3_000, operation=operation, retrieval_reference=single.retrieval_reference)
+    assert desk.balance == balance
+    assert desk.concerns == ["advice_of_posted"]
+
+
+def test_a_declined_financial_advice_posts_nothing() -> None:
+    desk = Desk(10_000)
+    desk.ask(Kind.FINANCIAL_ADVICE, 3_000, stand_in=StandIn.DECLINED)
+    assert (desk.balance, desk.entries, desk.concerns) == ((10_000, 0), [], [])
+
+
+def test_a_single_message_after_its_own_financial_advice_is_not_posted_again() -> None:
+    desk = Desk(10_000)
+    late = desk.request(Kind.FINANCIAL, 3_000)
+    named = OriginalElements(mti="0200", stan=late.stan, transmitted=late.transmitted, acquirer_id=late.acquirer_id)
+    desk.ask(Kind.FINANCIAL_ADVICE, 3_000, retrieval_reference=late.retrieval_reference, original=named)
+    assert desk.tell(late).reason is Reason.APPROVED
+    assert desk.balance == (7_000, 0)
+    assert desk.entries == [("posting", 3_000)]
+
+
+@pytest.mark.parametrize(
+    "other", [{"acquirer_id": "999"}, {"terminal_id": "ELSEWHERE"}, {"network_reference": "ANOTHER"}]
+)
+def test_a_stranger_of_the_same_reference_is_decided_for_itself(other: dict[str, str]) -> None:
+    """A reference is unique only for its acquirer: an approval for another purchase's advice would book nothing."""
+    desk = Desk(10_000)
+    lost = desk.request(Kind.AUTHORIZATION, 3_000, network_reference="NET1")
+    told = {"network_reference": "NET1", "terminal_id": "TERM0001", "acquirer_id": "111"}
+    desk.tell(stand_in(desk, lost, 3_000, StandIn.APPROVED, **told))
+    stranger = desk.request(
+        Kind.AUTHORIZATION, 3_000, retrieval_reference=lost.retrieval_reference, **{**told, **other}
+    )
+    assert desk.tell(stranger).reason is Reason.APPROVED
+    assert desk.balance[1] == 6_000
+
+
+def test_a_late_stand_in_approval_of_the_first_authorization_keeps_what_was_raised_since() -> None:
+    desk = Desk(10_000)
+    first = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(first)
+    desk.ask(Kind.AUTHORIZATION, 2_000, incremental=True, retrieval_reference=first.retrieval_reference)
+    desk.tell(stand_in(desk, first, 3_000, StandIn.APPROVED))
+    assert desk.balance == (10_000, 5_000)
 
 
 def test_a_refund_advice_is_credited() -> None:

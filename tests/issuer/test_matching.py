@@ -83,7 +83,8 @@ TERMINAL = {"acquirer_id": "123456", "terminal_id": "TERM1"}
         ({**TERMINAL, "original": de90(stan="000002")}, "none"),
         # The more trusted level decides.
         ({"network_reference": "NET1", "retrieval_reference": "RRN2"}, "network_reference"),
-        ({"network_reference": "NET2", "retrieval_reference": "RRN1"}, "retrieval_reference"),
+        ({"network_reference": "NET2", "retrieval_reference": "RRN1"}, "none"),
+        ({"acquirer_id": "999", "retrieval_reference": "RRN1"}, "none"),
         ({"retrieval_reference": "RRN2", "original": de90()}, "original_elements"),
     ],
 )

@@ -53,6 +53,25 @@ def test_what_a_repeat_has_heard_stays() -> None:
     assert desk.stored(request).approved
 
 
+def test_repeats_whose_answers_came_too_late_were_heard_by_nobody() -> None:
+    """The original and both repeats were queued behind a slow database, and 91 went out for each."""
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    repeat = msgspec.structs.replace(request, repeat=True)
+    for message in (request, repeat, repeat):
+        desk.tell(message)
+
+    told = [
+        verdict(desk.tell(request, withdraw=True)),
+        verdict(desk.tell(repeat, withdraw=True, unheard=True)),
+        verdict(desk.tell(repeat, withdraw=True, unheard=True)),
+    ]
+
+    # Each takes its own repeat off the count; the last finds that nobody has heard anything.
+    assert told == ["heard_by_a_repeat", "heard_by_a_repeat", "withdrawn"]
+    assert desk.balance == (10_000, 0)
+
+
 @pytest.mark.parametrize("told", ["never", "declined", "twice"])
 def test_there_may_be_nothing_to_take_back(told: str) -> None:
     desk = Desk(10_000)

@@ -168,7 +168,7 @@ FINANCIAL = (
         Row(reverse("pay"),                                 "00", 100_000,      0, "original: not_here_yet"),
         Row(post("pay"),                                    "00",  70_000,      0, "financial_advice: posted"),
         Row(send("pay"),                                    "05",  70_000,      0, "reversal_first: reversed_earlier"),
-    ), journal="posting 30_000"),
+    ), journal="posting 30_000", concerns="posting_after_reversal"),
 
     Story("posted after a stand-in decline", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),

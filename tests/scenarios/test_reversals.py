@@ -180,7 +180,7 @@ LATE = (
         Row(by_reference(reverse("pay")),                   "00", 100_000,      0, "original: not_here_yet"),
         Row(stand_in("pay"),                                "00", 100_000,      0, "stand_in: approved"),
         Row(post("pay"),                                    "00",  70_000,      0, "financial_advice: posted"),
-    ), journal="posting 30_000", concerns="advice_after_reversal"),
+    ), journal="posting 30_000", concerns="advice_after_reversal, posting_after_reversal"),
 )
 
 NOTHING_TO_UNDO = (

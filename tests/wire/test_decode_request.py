@@ -250,8 +250,13 @@ def test_currencies(code: str, letters: str) -> None:
 def test_stand_in(code: str, stand_in: StandIn) -> None:
     assert request(purchase(t="0120", f39=code)).stand_in is stand_in
     assert request(purchase(t="0120")).stand_in is StandIn.APPROVED
-    assert request(purchase(t="0220", f39=code)).stand_in is None
+    assert request(purchase(t="0220", f39=code)).stand_in is stand_in
     assert request(purchase(t="0100", f39=code)).stand_in is None
+
+
+@pytest.mark.parametrize("text", ["000000000000", "            ", "0000 0000   "])
+def test_a_retrieval_reference_of_zeros_or_blanks_refers_to_nothing(text: str) -> None:
+    assert request(purchase(f37=text)).retrieval_reference == ""
 
 
 @pytest.mark.parametrize(

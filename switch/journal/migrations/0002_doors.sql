@@ -39,7 +39,8 @@ END $$;
 
 CREATE TYPE message_ref AS (account_id bigint, key bytea);
 CREATE TYPE message_amendment AS (
-    account_id bigint, key bytea, state text, reason text, response_code text, answer json
+    account_id bigint, key bytea, state text, reason text, response_code text, answer json,
+    unheard integer  -- repeats whose answer came too late: they were counted as answered
 );
 CREATE TYPE concern AS (account_id bigint, key bytea, kind text, trace json, raised_at timestamptz);
 CREATE TYPE new_tombstone AS (account_id bigint, until timestamptz);
@@ -142,7 +143,8 @@ BEGIN
 
     IF cardinality(amendments) > 0 THEN
         UPDATE message_key m
-           SET state = n.state, reason = n.reason, response_code = n.response_code, answer = n.answer
+           SET state = n.state, reason = n.reason, response_code = n.response_code, answer = n.answer,
+               repeats_answered = m.repeats_answered - n.unheard
           FROM unnest(amendments) n
          WHERE m.account_id = n.account_id AND m.key = n.key;
     END IF;
