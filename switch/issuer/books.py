@@ -33,8 +33,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     """One message of a batch.
 
     ``withdraw`` asks to take its approval back instead of deciding it. ``resumed`` says that a commit with this very
-    message was in doubt: finding its key then is no repeat by the network. ``unheard``, with ``withdraw``, says that the
-    message was a repeat, counted as answered, whose answer came too late as well.
+    message was in doubt: finding its key then is no repeat by the network. ``unheard``, with ``withdraw``, says that
+    the message was a repeat, counted as answered, whose answer came too late as well.
     """
 
     request: Request
