@@ -199,10 +199,23 @@ class Account:
                 self.messages[operation.about].purchase = operation.number
             return Expected(ACCEPTED), operation.amount, operation.number
         if purchase.state in ("open", "withdrawn"):
-            purchase.held, purchase.state, purchase.advised = operation.amount, "open", True
+            raised = self._raised(self._root(operation)) if purchase.state == "open" else 0
+            purchase.held, purchase.state, purchase.advised = operation.amount + raised, "open", True
             self._relied_on(operation)
             return Expected(ACCEPTED), 0, self._root(operation)
         return Expected(ACCEPTED), 0, None
+
+    def _raised(self, number: int | None) -> int:
+        """By how much increments that still stand have raised the purchase: the network told of its beginning only."""
+        return sum(
+            message.moved
+            for message in self.messages.values()
+            if message.operation.name == "increment"
+            and message.purchase == number
+            and message.reason in APPROVALS
+            and not message.withdrawn
+            and not message.undone
+        )
 
     def _advise(self, operation: Operation) -> tuple[Expected, int, int | None]:
         """The money has moved: whatever came before, it is posted."""
