@@ -24,10 +24,12 @@ from simulators.load import MIX, LoadResult, LoadSettings, run_load
 from simulators.network import AcquirerNetwork, Endpoint, Habits
 from simulators.scenarios import SCENARIOS, Scenario
 from simulators.stage import Played, learn_opening, play
-from switch.contracts.errors import ConfigurationError
+from switch.contracts.errors import ConfigurationError, SwitchError
 from switch.wire.dialect import Dialect, dialect_names, load_dialect, specs_root
 
 __all__ = ["acquirer", "with_network"]
+
+_LOOK_SECONDS, _ALONE_SECONDS = 0.5, 30.0
 
 T = TypeVar("T")
 
@@ -224,6 +226,7 @@ def with_network(
         network = AcquirerNetwork(endpoints, load_cards(), seed=seed, habits=habits)
         async with trio.open_nursery() as nursery:
             await nursery.start(network.run)
+            nursery.start_soon(_give_up_alone, network)
             result = await body(network)
             await network.sign_off()
             nursery.cancel_scope.cancel()
@@ -231,12 +234,30 @@ def with_network(
 
     try:
         return trio.run(main)
-    except* LinkRefused as group:
+    except* (LinkRefused, SwitchGone) as group:
         problem: BaseException = group
         while isinstance(problem, BaseExceptionGroup):
             problem = problem.exceptions[0]
         click.echo(f"switch acquirer: {problem}", err=True)
     sys.exit(EXIT_CONNECTION)
+
+
+class SwitchGone(SwitchError):
+    """No link came back for a long time."""
+
+
+async def _give_up_alone(network: AcquirerNetwork) -> None:
+    """Says when the last link is lost, and ends the command when none has come back after a while."""
+    alone_since: float | None = None
+    while True:
+        await trio.sleep(_LOOK_SECONDS)
+        if any(network.live_links(endpoint.dialect.name) for endpoint in network.endpoints):
+            alone_since = None
+        elif alone_since is None:
+            alone_since = trio.current_time()
+            click.echo(f"switch acquirer: no link is left; trying again for {_ALONE_SECONDS:.0f} s", err=True)
+        elif trio.current_time() - alone_since > _ALONE_SECONDS:
+            raise SwitchGone(f"the switch has not come back; {network.stored} message(s) wait for it")
 
 
 def _chosen(names: tuple[str, ...]) -> tuple[Scenario, ...]:

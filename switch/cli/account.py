@@ -33,7 +33,7 @@ def account() -> None:
 @account.command()
 @config_option
 @click.option("--card", "number", help="A card number, or - to read it from stdin.")
-@click.option("--account", "account_id", type=int, help="An account id.")
+@click.option("--account", "account_id", type=click.IntRange(1, 2**63 - 1), help="An account id.")
 @click.option(
     "--cards-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 
@@ -33,7 +34,14 @@ def card() -> None:
 @click.option("--expiry", required=True, help="YYMM.")
 @click.option("--service-code", default="201", show_default=True, help="As on the magnetic stripe.")
 @click.option("--status", type=click.Choice([str(s) for s in CardStatus]), default="active", show_default=True)
-@click.option("--floor", "floor_minor", type=int, default=0, show_default=True, help="Lowest available balance.")
+@click.option(
+    "--floor",
+    "floor_minor",
+    type=click.IntRange(-(10**15), 10**15),
+    default=0,
+    show_default=True,
+    help="Lowest available balance.",
+)
 @click.option("--reveal", is_flag=True, help="Print the whole number, once. Keep it out of logs.")
 @json_option
 def issue(
@@ -52,6 +60,10 @@ def issue(
     if number is None and not (bin_digits.isdigit() and 6 <= len(bin_digits) <= 8):
         raise click.UsageError("give --number, or --bin with 6 to 8 digits to draw one")
     pan = card_number(number) if number is not None else _draw(bin_digits)
+    if not re.fullmatch(r"\d\d(0[1-9]|1[0-2])", expiry):
+        raise click.BadParameter("expiry is YYMM, as 3012", param_hint="--expiry")
+    if not re.fullmatch(r"\d{3}", service_code):
+        raise click.BadParameter("a service code has three digits", param_hint="--service-code")
     if not pan.passes_luhn():
         raise click.BadParameter("the card number fails its check digit", param_hint="--number")
 
@@ -59,9 +71,12 @@ def issue(
         programs = load_programs(settings.programs)
         if program not in programs:
             raise ConfigurationError(f"there is no program {program}; there is {', '.join(sorted(programs))}")
+        vault = load_vault(settings.vault)
+        if await reads.account_of_card(connection, vault.lookup(pan)) is not None:
+            raise SwitchError(f"{pan.masked} is issued already")
         return await issue_card(
             connection,
-            load_vault(settings.vault),
+            vault,
             pan,
             program=program,
             currency=programs[program].currency,

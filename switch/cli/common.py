@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from switch.contracts.errors import DatabaseUnavailable
 from switch.contracts.secret import Pan
 from switch.daemon.settings import Settings, load_settings
 from switch.journal.connection import Connection, connect
@@ -50,7 +51,10 @@ def with_database(config: Path, work: Callable[[Settings, Connection], Awaitable
 
     async def run() -> T:
         dsn = settings.database.issuing_dsn if issuing else ""
-        connection = await connect(settings.database, dsn, application="switch command")
+        try:
+            connection = await connect(settings.database, dsn, application="switch command")
+        except DatabaseUnavailable as exc:
+            raise DatabaseUnavailable(f"the database can't be reached, is it running? ({exc})") from exc
         try:
             return await work(settings, connection)
         finally:

@@ -26,6 +26,8 @@ def journal() -> None:
 
 async def _account_id(settings: Settings, connection: Connection, pan: Pan | None, account_id: int | None) -> int:
     if account_id is not None:
+        if not await reads.accounts(connection, [account_id]):
+            raise SwitchError(f"there is no account {account_id}")
         return account_id
     assert pan is not None, "the command asked for one of them"
     found = await reads.account_of_card(connection, load_vault(settings.vault).lookup(pan))
@@ -43,7 +45,7 @@ def _one_of(number: str | None, account_id: int | None) -> Pan | None:
 @journal.command()
 @config_option
 @click.option("--card", "number", help="A card number, or - to read it from stdin.")
-@click.option("--account", "account_id", type=int, help="An account id.")
+@click.option("--account", "account_id", type=click.IntRange(1, 2**63 - 1), help="An account id.")
 @json_option
 def entries(config: Path, number: str | None, account_id: int | None, as_json: bool) -> None:
     """Print an account's journal, oldest first. With --json, one object a line."""
@@ -91,7 +93,7 @@ def _print_entry(chained: ChainedEntry, as_json: bool) -> None:
 
 @journal.command()
 @config_option
-@click.option("--account", "account_id", type=int, help="Only this account.")
+@click.option("--account", "account_id", type=click.IntRange(1, 2**63 - 1), help="Only this account.")
 @json_option
 def verify(config: Path, account_id: int | None, as_json: bool) -> None:
     """Recompute every chain and balance from the journal. Exit code 1 when anything contradicts.
@@ -105,6 +107,8 @@ def verify(config: Path, account_id: int | None, as_json: bool) -> None:
         with translated():
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         shown = await reads.accounts(connection, None if account_id is None else [account_id])
+        if account_id is not None and not shown:
+            raise SwitchError(f"there is no account {account_id}")
         with click.progressbar(
             shown, label="verifying", file=sys.stderr, hidden=as_json or not sys.stderr.isatty()
         ) as bar:
@@ -128,7 +132,7 @@ def verify(config: Path, account_id: int | None, as_json: bool) -> None:
 @journal.command()
 @config_option
 @click.option("--card", "number", help="All messages of a card (a number, or - for stdin).")
-@click.option("--account", "account_id", type=int, help="All messages of an account.")
+@click.option("--account", "account_id", type=click.IntRange(1, 2**63 - 1), help="All messages of an account.")
 @click.option("--key", help="The message with this key (hex, as in the log and in `journal entries`).")
 @json_option
 def explain(config: Path, number: str | None, account_id: int | None, key: str | None, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import click
 
@@ -13,6 +14,7 @@ from switch.cli.card import card
 from switch.cli.journal import journal
 from switch.cli.run import check_config, dev, migrate_command, serve_command
 from switch.contracts.errors import SwitchError
+from switch.daemon.logs import mask_pans
 
 __all__ = ["main"]
 
@@ -45,10 +47,32 @@ switch.add_command(bench)
 def main() -> None:
     """Runs the command.
 
-    What the house raises on purpose is one line on stderr and exit code 1, not a traceback.
+    What the house raises on purpose, and what was typed wrong, is told in a line on stderr, not in a traceback. A card
+    number that was put in the wrong place is masked there: an error message ends in logs and tickets.
     """
     try:
-        switch(prog_name="switch")
+        code = switch(prog_name="switch", standalone_mode=False)
+    except click.ClickException as exc:
+        if isinstance(exc, click.UsageError) and exc.ctx is not None:
+            click.echo(exc.ctx.get_usage(), err=True)
+        _complain(exc.format_message())
+        sys.exit(exc.exit_code)
     except SwitchError as exc:
-        click.echo(f"switch: {exc}", err=True)
+        _complain(str(exc))
         sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        _interrupted()
+    except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        _interrupted()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"switch: {mask_pans(text)}", err=True)
+
+
+def _interrupted() -> NoReturn:
+    click.echo("switch: interrupted", err=True)
+    sys.exit(130)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from switch.contracts.errors import JournalRefused
 from switch.issuer.account import EntryKind, Movement, Side, book
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
 from switch.journal.connection import Connection, translated
@@ -73,8 +74,8 @@ async def load_account(
 ) -> bool:
     """Credits money that came in outside the networks. The same reference loads the same account once.
 
-    Returns False when the reference was booked before. Raises JournalRefused, and InvariantBroken for an amount that
-    is not above zero.
+    Returns False when the reference was booked before. Raises JournalRefused, also when it was booked with
+    another amount, and InvariantBroken for an amount that is not above zero.
     """
     key = hashlib.blake2b(f"load\x1f{reference}".encode(), key=pan_lookup, digest_size=16).digest()
     with translated():
@@ -85,11 +86,13 @@ async def load_account(
                 raise LookupError("there is no such card")
             account = account_of(row)
             booked = await connection.fetchval(
-                "SELECT true FROM journal_entry WHERE account_id = $1 AND cause = 'load' AND cause_key = $2",
+                "SELECT amount FROM journal_entry WHERE account_id = $1 AND cause = 'load' AND cause_key = $2",
                 account.account_id,
                 key,
             )
-            if booked:
+            if booked is not None and booked != amount_minor:
+                raise JournalRefused(f"this reference was loaded before, with {booked} and not {amount_minor}")
+            if booked is not None:
                 return False
             entry = book(account, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, amount_minor))
             now_us = microseconds(now)

@@ -62,7 +62,8 @@ def test_issue_draws_a_number_that_only_reveal_shows(house: House) -> None:
         (("--program", "plain", "--expiry", "3012"), "--number"),
         (("--program", "plain", "--expiry", "3012", "--number", "4" * 12), "check digit"),
         (("--program", "plain", "--expiry", "3012", "--number", "4" * 11), "12 to 19 digits"),
-        (("--program", "plain", "--expiry", "3012", "--bin", "411111", "--service-code", "20"), "service_code"),
+        (("--program", "plain", "--expiry", "3012", "--bin", "411111", "--service-code", "20"), "--service-code"),
+        (("--program", "4" + "0" * 14 + "2", "--expiry", "3012", "--bin", "411111"), "400000******0002"),
     ],
 )
 def test_what_can_t_be_issued_is_named(house: House, arguments: tuple[str, ...], named: str) -> None:

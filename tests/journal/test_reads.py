@@ -28,7 +28,8 @@ def test_the_same_reference_loads_the_same_account_once(database: Database) -> N
         staff = await counter.staff()
         assert await issuing.load_account(staff, one.lookup, 500, "bank-1", AT)
         assert not await issuing.load_account(staff, one.lookup, 500, "bank-1", AT)
-        assert not await issuing.load_account(staff, one.lookup, 999, "bank-1", AT)
+        with pytest.raises(JournalRefused, match="with 500 and not 999"):
+            await issuing.load_account(staff, one.lookup, 999, "bank-1", AT)
         assert await issuing.load_account(staff, one.lookup, 7, "bank-2", AT)
         assert await issuing.load_account(staff, other.lookup, 500, "bank-1", AT)
         assert await counter.balance(one) == (507, 0)
