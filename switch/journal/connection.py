@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.Connection
 
-__all__ = ["BY_INDEX", "Connection", "DatabaseSettings", "connect", "translated"]
+__all__ = ["BY_INDEX", "Connection", "DatabaseSettings", "Overtaken", "connect", "translated"]
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -43,6 +43,14 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 _AWAY = frozenset({"57P01", "57P02", "57P03", "25006", "53300", "08000", "08001", "08003", "08004", "08006", "08007"})
 
 
+#: SQLSTATEs that mean "somebody else was quicker": record_unit's own, serialization failure, deadlock.
+_OVERTAKEN = frozenset({"SW002", "40001", "40P01"})
+
+
+class Overtaken(JournalRefused):
+    """Another transaction has changed what this one was going to change; nothing was committed. Try again."""
+
+
 @contextmanager
 def translated(*, committing: bool = False) -> Iterator[None]:
     """Maps what asyncpg and the sockets raise.
@@ -51,7 +59,7 @@ def translated(*, committing: bool = False) -> Iterator[None]:
         CommitUnknown: the connection broke and ``committing``: nobody knows whether the commit took place.
         DatabaseUnavailable: PostgreSQL is away, and nothing was committed.
         JournalRefused: PostgreSQL refused the statement; nothing was committed. The message names the SQLSTATE and its
-            text but no parameter.
+            text but no parameter. Overtaken, one of these, says that trying again may help.
     """
     away = CommitUnknown if committing else DatabaseUnavailable
     try:
@@ -59,7 +67,8 @@ def translated(*, committing: bool = False) -> Iterator[None]:
     except asyncpg.PostgresError as exc:
         if exc.sqlstate in _AWAY or isinstance(exc, asyncpg.PostgresConnectionError):
             raise away(f"{type(exc).__name__} ({exc.sqlstate})") from exc
-        raise JournalRefused(f"{exc.sqlstate}: {exc.args[0] if exc.args else type(exc).__name__}") from exc
+        refused = Overtaken if exc.sqlstate in _OVERTAKEN else JournalRefused
+        raise refused(f"{exc.sqlstate}: {exc.args[0] if exc.args else type(exc).__name__}") from exc
     except (TimeoutError, OSError, asyncpg.InterfaceError, EOFError) as exc:
         raise away(f"{type(exc).__name__}: {exc}") from exc
 

@@ -80,7 +80,7 @@ async def load_account(
     key = hashlib.blake2b(f"load\x1f{reference}".encode(), key=pan_lookup, digest_size=16).digest()
     with translated():
         async with connection.transaction():
-            row = await connection.fetchrow("SELECT * FROM load_unit($1, $2)", [pan_lookup], [key])
+            row = await connection.fetchrow("SELECT * FROM load_unit($1, $2, true)", [pan_lookup], [key])
             assert row is not None, "load_unit gives one row for each look-up value"
             if row["account_id"] is None:
                 raise LookupError("there is no such card")
@@ -99,6 +99,8 @@ async def load_account(
             digest = entry_hash(entry, "load", key, now_us, now_us, account.head_hash)
             chained = ChainedEntry(entry, "load", key, now, now, account.head_hash, digest)
             await connection.fetchval(
-                "SELECT record_unit($1, '{}', '{}', '{}', '{}', '{}', '{}', '{}')", [entry_row(chained)]
+                "SELECT record_unit($1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', $2)",
+                [entry_row(chained)],
+                [(account.account_id, row["version"])],
             )
     return True

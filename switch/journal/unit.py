@@ -1,13 +1,17 @@
-"""The unit of work: one transaction for a whole batch.
+"""The unit of work: one commit for a whole batch.
 
 ::
 
-    BEGIN
-      load_unit      locks the accounts in id order, reads cards, balances, usages, earlier messages with the same keys
-      (history)      only when the batch has reversals, advices, increments, withdrawals or meets tombstones
-      decide         message after message, in memory, on what the ones before it left
-      record_unit    writes everything that changed, and checks it again
-    COMMIT           from here on every decision is durable, and may be answered
+    load_unit      reads cards, balances, usages, earlier messages with the same keys, and each account's version
+    (history)      only when the batch has reversals, advices, increments, withdrawals or meets tombstones
+    decide         message after message, in memory, on what the ones before it left
+    record_unit    checks that no account has changed since, checks the books again, writes everything, and commits:
+                   from here on every decision is durable, and may be answered
+
+So nothing is locked while a batch is decided, and nobody waits for a daemon that is stopped in the middle of one. Where
+another daemon was quicker on one of the accounts, record_unit refuses the batch. It is then decided again, in a
+transaction that locks its accounts when it loads them; and so are the next few batches, since where two have met, they
+will meet again.
 
 Everything runs as one coroutine on the asyncio side, so that the bridge is crossed once a batch.
 """
@@ -17,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from math import inf
 
 from switch.contracts.errors import CommitUnknown, DatabaseUnavailable
 from switch.issuer.account import Account
@@ -25,7 +30,7 @@ from switch.issuer.case import Decision, SecurityCodePort
 from switch.issuer.matching import TOMBSTONE_LIFE
 from switch.issuer.program import Program
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
-from switch.journal.connection import BY_INDEX, Connection, DatabaseSettings, connect, translated
+from switch.journal.connection import BY_INDEX, Connection, DatabaseSettings, Overtaken, connect, translated
 from switch.journal.rows import (
     account_of,
     amendment_row,
@@ -42,8 +47,8 @@ from switch.journal.rows import (
 
 __all__ = ["UnitOfWork"]
 
-_LOAD = "SELECT * FROM load_unit($1, $2)"
-_RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8)"
+_LOAD = "SELECT * FROM load_unit($1, $2, $3)"
+_RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _CANDIDATES = """
     WITH wanted AS (
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[])
@@ -80,6 +85,10 @@ _TOMBSTONES = """
 """
 
 
+#: After a meeting with another writer.
+_LOCKED_UNITS = 16
+
+
 class UnitOfWork:
     """Runs batches on one connection, which it opens when it needs one and drops when it broke.
 
@@ -101,6 +110,11 @@ class UnitOfWork:
         self._security = security
         self._clock = clock
         self._connection: Connection | None = None
+        self._began_at = inf  # when the unit under way began, by the loop's clock
+        self._overdue = False  # it was broken off because it took too long
+        self._timer: asyncio.TimerHandle | None = None
+        self._locked_units = 0  # so many of the next units lock their accounts
+        self.overtaken = 0  # units that were decided again, because another writer was quicker
 
     async def run(self, items: Sequence[Item]) -> list[Decision]:
         """Decides and books ``items``; the decisions come in their order, every one durable.
@@ -111,33 +125,75 @@ class UnitOfWork:
             JournalRefused: PostgreSQL refused the batch; nothing was booked.
             InvariantBroken: nothing was booked, and the process should stop.
         """
-        committing = False
+        self._began_at = asyncio.get_running_loop().time()
+        self._overdue = False
+        self._watch()
         try:
-            async with asyncio.timeout(self._settings.unit_timeout_seconds):
-                connection = await self._connected()
-                with translated():
-                    await connection.execute("BEGIN")
-                    books = await self._load(connection, items)
-                loaded = tuple(books.accounts.values())
-                decisions = [books.decide(item) for item in items]
-                books.check_invariants(loaded)
-                with translated():
-                    await self._record(connection, books)
-                committing = True
-                with translated(committing=True):
-                    await connection.execute("COMMIT")
-                return decisions
+            if not self._locked_units:
+                try:
+                    return await self._attempt(items)
+                except Overtaken:
+                    self.overtaken += 1
+                    self._locked_units = _LOCKED_UNITS
+            self._locked_units -= 1
+            return await self._attempt_locked(items)
         except BaseException as exc:
-            # Whatever went wrong (a defect in a rule and a cancellation too): the open transaction must not keep its
+            # Whatever went wrong (a defect in a rule and a cancellation too): an open transaction must not keep its
             # locks.
             self._drop()
-            if isinstance(exc, TimeoutError):
-                away = CommitUnknown if committing else DatabaseUnavailable
-                raise away("the unit of work took too long") from exc
+            if self._overdue and isinstance(exc, (DatabaseUnavailable, CommitUnknown)):
+                raise type(exc)("the unit of work took too long") from exc
             raise
+        finally:
+            self._began_at = inf
+
+    def _watch(self) -> None:
+        """Sees to it that no unit takes longer than it may: one timer for all of them, since each one costs."""
+        if self._timer is None:
+            seconds = self._settings.unit_timeout_seconds
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """The timer's: breaks off the connection of a unit that is overdue, and whatever it waits for fails at once."""
+        self._timer = None
+        if self._began_at == inf:
+            return
+        loop, seconds = asyncio.get_running_loop(), self._settings.unit_timeout_seconds
+        left = self._began_at + seconds - loop.time()
+        if left <= 0:
+            self._overdue = True
+            self._drop()
+            left = seconds
+        self._timer = loop.call_later(left, self._look)
+
+    async def _attempt(self, items: Sequence[Item]) -> list[Decision]:
+        """Without locks: record_unit is a transaction by itself. Raises Overtaken; nothing was booked then."""
+        connection = await self._connected()
+        with translated():
+            books, versions = await self._load(connection, items, lock=False)
+        decisions = _decide(books, items)
+        with translated(committing=True):
+            await self._record(connection, books, versions)
+        return decisions
+
+    async def _attempt_locked(self, items: Sequence[Item]) -> list[Decision]:
+        """With the accounts locked from the first look to the commit."""
+        connection = await self._connected()
+        with translated():
+            await connection.execute("BEGIN")
+            books, versions = await self._load(connection, items, lock=True)
+        decisions = _decide(books, items)
+        with translated():
+            await self._record(connection, books, versions)
+        with translated(committing=True):
+            await connection.execute("COMMIT")
+        return decisions
 
     async def close(self) -> None:
         """Closes the connection, if there is one."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close(timeout=2)
@@ -155,9 +211,13 @@ class UnitOfWork:
         if connection is not None:
             connection.terminate()
 
-    async def _load(self, connection: Connection, items: Sequence[Item]) -> Books:
-        rows = await connection.fetch(_LOAD, [item.pan_lookup for item in items], [item.key for item in items])
+    async def _load(
+        self, connection: Connection, items: Sequence[Item], *, lock: bool
+    ) -> tuple[Books, list[tuple[int, int]]]:
+        """The books, and the version of every account in them."""
+        rows = await connection.fetch(_LOAD, [item.pan_lookup for item in items], [item.key for item in items], lock)
         books = Books(self._programs, self._security, self._clock())
+        versions: list[tuple[int, int]] = []
         with_tombstones: set[int] = set()
         for row, item in zip(rows, items, strict=True):
             account_id = row["account_id"]
@@ -166,6 +226,7 @@ class UnitOfWork:
                 books.cards[item.pan_lookup] = card
                 if account_id not in books.accounts:
                     books.accounts[account_id] = account_of(row)
+                    versions.append((account_id, row["version"]))
                 if row["day"] is not None:
                     books.usages[card.card_id] = usage_of(row)
                 if row["tombstones"]:
@@ -178,7 +239,7 @@ class UnitOfWork:
                 message = stored_of(row)
                 books.tombstones.setdefault(message.card_id, {})[message.key] = message
         await self._load_history(connection, books, items)
-        return books
+        return books, versions
 
     async def _load_history(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
         """Originals that reversals, advices and increments may mean, and the purchases that those moved."""
@@ -227,7 +288,7 @@ class UnitOfWork:
                 hold = hold_of(row)
                 books.holds.setdefault(hold.account_id, {})[hold.hold_id] = hold
 
-    async def _record(self, connection: Connection, books: Books) -> None:
+    async def _record(self, connection: Connection, books: Books, versions: Sequence[tuple[int, int]]) -> None:
         now = books.now
         await connection.fetchval(
             _RECORD,
@@ -243,7 +304,15 @@ class UnitOfWork:
             [amendment_row(message, books.unheard.get(ref, 0)) for ref, message in books.amended_messages.items()],
             [concern_row(concern, now) for concern in books.concerns],
             [(account_id, now + TOMBSTONE_LIFE) for account_id in books.accounts_with_new_tombstones],
+            versions,
         )
+
+
+def _decide(books: Books, items: Sequence[Item]) -> list[Decision]:
+    loaded = tuple(books.accounts.values())
+    decisions = [books.decide(item) for item in items]
+    books.check_invariants(loaded)
+    return decisions
 
 
 def chain(bookings: Sequence[Booking], accounts: Mapping[int, Account], now: datetime) -> list[ChainedEntry]:

@@ -80,8 +80,11 @@ class BatchLoop:
         self._entrance, self._queue = trio.open_memory_channel[Arrival](settings.queue_depth_max)
 
     async def intake(self, arrival: Arrival) -> None:
-        """Queues one arrival; waits while the queue is full."""
-        await self._entrance.send(arrival)
+        """Queues one arrival; waits while the queue is full, and lets nobody else run otherwise."""
+        try:
+            self._entrance.send_nowait(arrival)
+        except trio.WouldBlock:
+            await self._entrance.send(arrival)
 
     @property
     def queue_depth(self) -> int:

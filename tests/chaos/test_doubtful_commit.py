@@ -29,7 +29,7 @@ _TRIGGER = f"""
 """
 _WAITING = f"""
     SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid)
-     WHERE locktype = 'advisory' AND objid = {GATE} AND NOT granted AND query = 'COMMIT'
+     WHERE locktype = 'advisory' AND objid = {GATE} AND NOT granted AND query ~ 'COMMIT|record_unit'
 """
 
 

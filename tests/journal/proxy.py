@@ -1,11 +1,13 @@
 """A man in the middle of the daemon and PostgreSQL, who lets the connection break at the worst moment.
 
-It forwards bytes on a Unix socket of its own. When the COMMIT goes out it does what its ``plan`` says, once.
+It forwards bytes on a Unix socket of its own. When what commits goes out (a COMMIT, or record_unit where it is a
+transaction by itself) it does what its ``plan`` says, once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,12 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 
 __all__ = ["Plan", "Proxy", "proxy"]
 
-#: The simple query that the unit of work sends: type, length, text and its end.
-_COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
+#: The simple queries that a unit with locks sends: type, length, text and its end.
+_BEGIN, _COMMIT = b"Q\x00\x00\x00\x0aBEGIN\x00", b"Q\x00\x00\x00\x0bCOMMIT\x00"
+#: How record_unit is prepared: the name it gets, and its text. It is executed by that name ever after.
+_PREPARED = re.compile(rb"(__asyncpg_stmt_\w+)\x00SELECT record_unit\(")
 
 
 class Plan(StrEnum):
-    """What happens to the next COMMIT."""
+    """What happens to the next commit."""
 
     FORWARD = "forward"
     DROP_BEFORE = "drop before"  # PostgreSQL never sees it
@@ -29,7 +33,7 @@ class Plan(StrEnum):
 
 
 class Proxy:
-    """``plan`` is used up by the next COMMIT; ``dsn`` leads through the proxy. ``commits`` counts what was seen."""
+    """``plan`` is used up by the next commit; ``dsn`` leads through the proxy. ``begins`` and ``commits`` count."""
 
     def __init__(self, upstream: str, directory: Path) -> None:
         parts = urlsplit(upstream)
@@ -38,6 +42,7 @@ class Proxy:
         self.socket = directory / ".s.PGSQL.5432"
         self.dsn = f"postgresql://{parts.netloc}/{parts.path[1:]}?host={directory}&port=5432"
         self.plan = Plan.FORWARD
+        self.begins = 0
         self.commits = 0
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,9 +53,18 @@ class Proxy:
         self._writers += [writer, up_writer]
         answers = asyncio.ensure_future(_pump(up_reader, writer))
         self._tasks.add(answers)
+        record, in_transaction = b"never", False
         try:
             while data := await reader.read(65536):
-                if data.endswith(_COMMIT):
+                if prepared := _PREPARED.search(data):
+                    record = prepared[1]
+                if data == _BEGIN:
+                    self.begins += 1
+                    in_transaction = True
+                # B is Bind: an empty portal name, then the statement's.
+                bound = data.startswith(b"B") and data[5:].startswith(b"\x00" + record + b"\x00")
+                if data == _COMMIT or (bound and not in_transaction):
+                    in_transaction = False
                     self.commits += 1
                     plan, self.plan = self.plan, Plan.FORWARD
                     if plan is Plan.DROP_BEFORE:
@@ -59,8 +73,8 @@ class Proxy:
                         answers.cancel()
                         await asyncio.wait([answers])
                         up_writer.write(data)
-                        # The answer shows that the commit took place; then it is thrown away.
-                        assert b"COMMIT" in await up_reader.read(65536)
+                        # Ready, and in no transaction: the commit took place. Nobody hears it.
+                        assert (await up_reader.read(65536)).endswith(b"Z\x00\x00\x00\x05I")
                         if plan is Plan.DROP_AFTER:
                             break
                         continue

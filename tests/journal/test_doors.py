@@ -23,12 +23,21 @@ AT = datetime(2026, 6, 15, 3, tzinfo=UTC)
 
 
 async def record(connection: Connection, **parts: list[Any]) -> None:
-    """Calls the door with the parts that are given, the others empty."""
-    names = ("entries", "usages", "holds", "messages", "repeats", "amendments", "concerns", "tombstones")
+    """Calls the door with the parts that are given, the others empty; the versions are those of the entries' accounts."""
+    names = ("entries", "usages", "holds", "messages", "repeats", "amendments", "concerns", "tombstones", "versions")
     assert parts.keys() <= set(names)
+    parts.setdefault("versions", await versions(connection, *{row[0] for row in parts.get("entries", [])}))
     await connection.execute(
-        "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8)", *(parts.get(name, []) for name in names)
+        "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)", *(parts.get(name, []) for name in names)
     )
+
+
+async def versions(connection: Connection, *account_ids: int) -> list[tuple[int, int]]:
+    """Of accounts, as load_unit tells them."""
+    rows = await connection.fetch(
+        "SELECT account_id, xmin::text::bigint FROM account WHERE account_id = ANY ($1)", account_ids
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 async def loaded(counter: Counter, client: Client) -> Account:
@@ -66,6 +75,55 @@ def test_good_entries_are_written_and_the_account_follows(database: Database) ->
         await record(daemon, entries=[entry_row(two), entry_row(one)])
         assert await loaded(counter, client) == after(after(account, one), two)
         assert await counter.faults(client) == []
+
+    on(database, scenario)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_an_account_that_has_changed_since_it_was_read_refuses_the_batch(database: Database, moves: bool) -> None:
+    """Also where the batch moves no money on it: what it was decided on is not true any more."""
+
+    async def scenario(counter: Counter) -> None:
+        client, other = await counter.client(1_000), await counter.client(1_000)
+        daemon = await counter.connection("switch_daemon")
+        seen = await versions(daemon, client.account_id, other.account_id)
+        account = await loaded(counter, client)
+        await (await counter.staff()).execute("SELECT change_card($1, NULL, true)", client.card_id)
+        before = [await counter.snapshot(each) for each in (client, other)]
+        good = entry(await loaded(counter, other))
+        entries = [entry_row(entry(account))] if moves else []
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await record(daemon, entries=[*entries, entry_row(good)], versions=seen)
+        assert refused.value.sqlstate == "SW002"
+        assert [await counter.snapshot(each) for each in (client, other)] == before
+        await record(daemon, entries=entries, versions=await versions(daemon, client.account_id))
+
+    on(database, scenario)
+
+
+def test_every_batch_changes_the_version_of_its_accounts(database: Database) -> None:
+    """A decline too: whoever has read the account before it must look again."""
+
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon = await counter.connection("switch_daemon")
+        first = await versions(daemon, client.account_id)
+        (decision,) = await counter.unit().run([counter.item(client, counter.request(client, amount_minor=99_999))])
+        assert not decision.reason.approves
+        assert await versions(daemon, client.account_id) != first
+
+    on(database, scenario)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_entries_of_an_account_that_was_not_read_are_refused(database: Database, given: bool) -> None:
+    async def scenario(counter: Counter) -> None:
+        client, other = await counter.client(1_000), await counter.client(1_000)
+        daemon = await counter.connection("switch_daemon")
+        good = [entry_row(entry(await loaded(counter, client)))]
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await record(daemon, entries=good, versions=await versions(daemon, other.account_id) if given else [])
+        assert refused.value.sqlstate == "SW001"
 
     on(database, scenario)
 
@@ -113,7 +171,7 @@ def test_entries_that_do_not_continue_the_journal_are_refused(database: Database
 @pytest.mark.parametrize(
     ("spoil", "sqlstate"),
     [
-        (lambda a, e: [changed(e, seq=a.seq)], "23505"),  # a place that is taken
+        (lambda a, e: [changed(e, seq=a.seq)], "SW001"),  # a place that is taken
         (lambda a, e: [changed(e, movement=msgspec.structs.replace(e.entry.movement, amount_minor=0))], "23514"),
         (
             lambda a, e: [

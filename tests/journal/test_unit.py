@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from switch.contracts.errors import DatabaseUnavailable, InvariantBroken, JournalRefused
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken, JournalRefused
 from switch.contracts.message import Kind, Operation, StandIn
 from switch.contracts.reason import Reason
 from switch.issuer.books import Item
 from tests.journal.counter import Client, Counter, on, reasons
+from tests.journal.proxy import proxy
 from tests.journal.server import Database
 
 
@@ -246,22 +247,50 @@ def test_books_that_do_not_add_up_stop_the_batch(database: Database) -> None:
 # ── waiting
 
 
-def test_a_unit_that_waits_too_long_gives_up_and_books_nothing(database: Database) -> None:
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_unit_that_waits_too_long_gives_up_and_is_booked_once(database: Database, locked: bool) -> None:
     async def scenario(counter: Counter) -> None:
         client = await counter.client(10_000)
         root = await counter.root()
         item = counter.item(client, counter.request(client, Kind.AUTHORIZATION, 3_000))
         unit = counter.unit(seconds=0.3)
+        if locked:
+            await counter.overtake(unit)
         transaction = root.transaction()
         await transaction.start()
         await root.execute("SELECT 1 FROM account WHERE account_id = $1 FOR UPDATE", client.account_id)
 
-        with pytest.raises(DatabaseUnavailable, match="too long"):
+        # Without locks it waits in the statement that commits, and the server may still do it.
+        with pytest.raises(DatabaseUnavailable if locked else CommitUnknown, match="too long"):
             await unit.run([item])
 
         await transaction.rollback()
-        assert await counter.balance(client) == (10_000, 0)
-        assert reasons(await unit.run([item])) == ["approved"]
+        if locked:
+            assert await counter.balance(client) == (10_000, 0)
+        assert reasons(await unit.run([msgspec.structs.replace(item, resumed=True)])) == ["approved"]
+        assert await counter.journal(client) == [("hold", 3_000)]
+
+    on(database, scenario)
+
+
+def test_a_unit_gives_up_when_its_own_time_has_passed(database: Database) -> None:
+    """One timer watches all units of a connection: it must neither cut a young one off nor forget an old one."""
+
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(10_000)
+        root = await counter.root()
+        unit = counter.unit(seconds=0.4)
+        await unit.run([counter.item(client, counter.request(client))])  # sets the timer
+        await asyncio.sleep(0.25)
+        transaction = root.transaction()
+        await transaction.start()
+        await root.execute("SELECT 1 FROM account WHERE account_id = $1 FOR UPDATE", client.account_id)
+        running = asyncio.ensure_future(unit.run([counter.item(client, counter.request(client))]))
+        await asyncio.sleep(0.25)  # the timer has gone off
+        assert not running.done()
+        with pytest.raises(CommitUnknown, match="too long"):
+            await running
+        await transaction.rollback()
 
     on(database, scenario)
 
@@ -297,8 +326,11 @@ def test_no_server_is_a_normal_state(database: Database) -> None:
     on(database, scenario)
 
 
-def test_the_moment_is_taken_under_the_lock(database: Database) -> None:
-    """So that two messages of one card get their day in the order in which they are booked."""
+# ── somebody else is quicker
+
+
+def test_a_batch_that_was_overtaken_is_decided_again_on_what_the_other_left(database: Database) -> None:
+    """At a new moment, too: two messages of one card get their day in the order in which they are booked."""
 
     async def scenario(counter: Counter) -> None:
         client = await counter.client(10_000)
@@ -313,12 +345,36 @@ def test_the_moment_is_taken_under_the_lock(database: Database) -> None:
         unit = counter.unit()
         transaction = root.transaction()
         await transaction.start()
-        await root.execute("SELECT 1 FROM account WHERE account_id = $1 FOR UPDATE", client.account_id)
+        await root.execute("UPDATE card SET locked = true WHERE card_id = $1", client.card_id)
+        await root.execute("UPDATE account SET seq = seq WHERE account_id = $1", client.account_id)
         running = asyncio.ensure_future(unit.run([counter.item(client, counter.request(client))]))
         await counter.until_one_waits()
-        assert asked == []
-        await transaction.rollback()
-        await running
         assert len(asked) == 1
+        await transaction.commit()
+        assert reasons(await running) == ["card_locked"]
+        assert len(asked) == 2
+        assert unit.overtaken == 1
+        assert await root.fetchval("SELECT decided_at FROM message_key WHERE card_id = $1", client.card_id) == asked[1]
+
+    on(database, scenario)
+
+
+def test_after_a_meeting_the_next_batches_lock_and_later_ones_do_not(database: Database) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(10_000_000)
+        async with proxy(database.dsn()) as middle:
+            unit = counter.unit(dsn=middle.dsn)
+            await unit.run([counter.item(client, counter.request(client))])
+            assert middle.begins == 0
+            await counter.overtake(unit)
+            begins = []
+            for _ in range(20):
+                await unit.run([counter.item(client, counter.request(client))])
+                begins.append(middle.begins)
+            assert unit.overtaken == 1
+            await unit.close()
+        assert begins[:2] == [2, 3], "the batch that was overtaken locked too"
+        assert begins[-2] == begins[-1]
+        assert len(await counter.journal(client)) == 21
 
     on(database, scenario)
