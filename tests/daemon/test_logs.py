@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from switch.contracts.errors import ConfigurationError
 from switch.contracts.secret import Pan
-from switch.daemon.logs import configure_logging, mask_pans
+from switch.daemon import logs
+from switch.daemon.logs import LEVELS, configure_logging, mask_pans
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +75,64 @@ def test_events_are_json_lines_on_stderr() -> None:
         "none": None,
     }
     assert (second["level"], second["path"]) == ("warning", "x")
+
+
+def test_every_way_to_log_at_info_makes_the_same_event() -> None:
+    result = run(
+        """
+        from structlog.testing import capture_logs
+        configure_logging("info", None)
+        log = structlog.get_logger()
+        log.info("plain", a=1)
+        log.msg("plain", a=1)
+        log.bind(a=1).info("plain")
+        log.info("%s", "plain", a=1)
+        log.log(20, "plain", a=1)
+        try:
+            raise ValueError("went wrong")
+        except ValueError:
+            log.info("failed", exc_info=True)
+        with capture_logs() as captured:
+            log.info("captured", a=1)
+        print(captured)
+        """
+    )
+
+    assert result.stdout == "[{'a': 1, 'event': 'captured', 'log_level': 'info'}]\n", result.stderr
+    *plain, failed = events(result.stderr)
+    assert all(event.pop("timestamp") for event in plain)
+    assert plain == [{"a": 1, "event": "plain", "level": "info"}] * 5
+    assert "ValueError: went wrong" in failed["exception"]
+    assert "exc_info" not in failed
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_is_below_the_level_is_not_written(level: str) -> None:
+    result = run(
+        """
+        configure_logging(sys.argv[1], None)
+        log = structlog.get_logger()
+        for name in LEVELS:
+            getattr(log, name)("event")
+        """,
+        level,
+    )
+
+    assert [event["level"] for event in events(result.stderr)] == list(LEVELS[LEVELS.index(level) :])
+
+
+def test_the_time_has_six_digits_after_the_second_whatever_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = []
+    for now in (1792450678_000000_000, 1792450678_000012_999, 1792450679_999999_999, 1792450678_500000_000):
+        monkeypatch.setattr("time.time_ns", lambda now=now: now)
+        texts.append(logs._timestamp())
+
+    assert texts == [
+        "2026-10-19T22:57:58.000000Z",
+        "2026-10-19T22:57:58.000012Z",
+        "2026-10-19T22:57:59.999999Z",
+        "2026-10-19T22:57:58.500000Z",
+    ]
 
 
 def test_lines_wait_until_a_warning_or_a_flush(tmp_path: Path) -> None:
@@ -225,6 +284,62 @@ def test_no_pan_leaves_by_any_value() -> None:
     assert event["carrier"] == f"Carrier({MASKED})"
     assert event["parts"] == [MASKED]
     assert f"ValueError: bad card {MASKED}" in event["exception"]
+
+
+@pytest.mark.parametrize("separator", ["", " ", "-"])
+def test_no_pan_leaves_by_any_text_of_a_decided_message(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "switch.log"
+    texts = ("session", "mti", "stan", "transmitted", "retrieval_reference", "currency", "concern", "code")
+    result = run(
+        """
+        from types import SimpleNamespace as Some
+        from switch.contracts.reason import Reason
+        from switch.contracts.secret import Pan
+        from switch.network.arrival import Delivery
+        from switch.processing.batch import BatchLoop, BatchSettings, ProcessingStats
+        configure_logging("info", Path(sys.argv[1]))
+        pan = sys.argv[2]
+        texts = sys.argv[4:]
+        loop = BatchLoop(BatchSettings(), None, None, ProcessingStats())
+        for carrier in (None, *texts):
+            of = {name: f"{name} {pan}." if name == carrier else "0200" for name in texts}
+            request = Some(**of, pan=Pan(sys.argv[3]), amount_minor=100)
+            arrival = Some(session=of["session"], received_monotonic=0.0, answer=lambda answer: Delivery.SENT)
+            decision = Some(answer=Some(response_code=of["code"]), reason=Reason.APPROVED, repeat_of=None, concern=of["concern"])
+            loop._answer([arrival], [Some(request=request, key=bytes(range(160, 176)))], [decision], 0.0)
+        """,
+        str(path),
+        separator.join((PAN[:4], PAN[4:8], PAN[8:12], PAN[12:])),
+        PAN,
+        *texts,
+    )
+
+    assert result.returncode == 0, result.stderr
+    clean, *carriers = events(path.read_text())
+    assert (clean["key"], clean["card"], clean["session"]) == (bytes(range(160, 176)).hex(), MASKED, "0200")
+    for name, event in zip(texts, carriers, strict=True):
+        assert event.pop("card") == MASKED
+        assert [key for key, value in event.items() if MASKED in str(value)] == [name]
+    assert PAN not in path.read_text().replace(separator, "")
+
+
+# Pieces that meet in all orders: a PAN, digits and separators around it, what JSON escapes, and what it leaves alone.
+PIECES = st.lists(
+    st.sampled_from(
+        [PAN, " ".join(PAN), "-".join(PAN), PAN[:12], "0", "12", " ", "-", ".", '"', "\\", "\n", "\x01", "é", "٣"]
+    ),
+    max_size=6,
+).map("".join)
+
+
+VALUES = PIECES | st.integers(-(2**63), 2**63 - 1) | st.none() | st.lists(PIECES) | st.binary() | st.datetimes()
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), VALUES))
+def test_a_line_is_what_the_mask_makes_of_its_event(event: Event) -> None:
+    line = logs._render_json(None, "info", dict(event))
+
+    assert json.loads(line) == logs._mask_event(None, "info", dict(event))
 
 
 def test_human_lines_are_masked_too() -> None:
