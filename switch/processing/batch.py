@@ -195,6 +195,7 @@ class BatchLoop:
         unit_us = int((done - started) * 1e6)
         self.stats.batches += 1
         by_reason = self.stats.by_reason
+        log_info = log.info  # structlog's lazy logger takes a while to find its methods
         for arrival, item, decision in zip(waiting, items, decisions, strict=True):
             request = item.request
             delivery = arrival.answer(decision.answer)
@@ -203,7 +204,7 @@ class BatchLoop:
                 self._withdrawals.add(item, unheard=counted)
             reason = decision.reason.value
             by_reason[reason] = by_reason.get(reason, 0) + 1
-            log.info(
+            log_info(
                 "message",
                 session=arrival.session,
                 mti=request.mti,
