@@ -1,11 +1,13 @@
 """One dialect's payloads to typed messages and back.
 
-Theory of operation. pyiso8583 cuts a payload into fields by the dialect's specification; the request reader turns
-fields into a request; an answer is a handful of fields echoed from the request plus what was decided. Whatever goes
-wrong on the way in leaves as one exception, :class:`DecodeFailure`. When the message asked for an answer and its key
-fields could be read, the failure carries the format-error answer, so that the caller sends it and the session stays up.
+Theory of operation. pyiso8583 cuts a payload into fields by the dialect's specification, or a layout learnt from it
+does the same (``switch.wire.layout``); the request reader turns fields into a request; an answer is a handful of fields
+echoed from the request plus what was decided. Whatever goes wrong on the way in leaves as one exception,
+:class:`DecodeFailure`. When the message asked for an answer and its key fields could be read, the failure carries the
+format-error answer, so that the caller sends it and the session stays up.
 
-Nothing here changes after construction: one codec serves every session of a dialect.
+Nothing but the learnt layouts changes after construction, and they change no result: one codec serves every session
+of a dialect.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from switch.contracts.reason import Reason
 from switch.wire.dialect import Dialect
 from switch.wire.errors import DecodeFailure, EncodeFailure, FieldProblem
 from switch.wire.inbound import Inbound, Management, ManagementFunction
+from switch.wire.layout import LAYOUTS_MAX, FieldsLayouts, PayloadLayouts
 from switch.wire.request_reader import RequestReader, require_digits, shown
 from switch.wire.transmission import transmission_text
 
@@ -32,12 +35,17 @@ _FORMAT_ERROR_ECHOED = ("7", "11", "37", "41")
 
 
 class Codec:
-    """Decodes and encodes the payloads of one dialect."""
+    """Decodes and encodes the payloads of one dialect.
 
-    def __init__(self, dialect: Dialect) -> None:
+    ``layouts_max`` bounds how many shapes of messages it learns in each direction; with 0 it asks pyiso8583 every time.
+    """
+
+    def __init__(self, dialect: Dialect, *, layouts_max: int = LAYOUTS_MAX) -> None:
         self.dialect = dialect
         self._spec = dialect.spec
         self._lenient_spec = dialect.spec.lenient()
+        self._payload_layouts = PayloadLayouts(dialect.spec, layouts_max)
+        self._fields_layouts = FieldsLayouts(dialect.spec, layouts_max)
         self._reader = RequestReader(dialect)
         management = dialect.management
         self._management_mtis = frozenset({management.request, management.repeat})
@@ -59,22 +67,25 @@ class Codec:
 
         Raises :class:`DecodeFailure`, whatever the bytes are.
         """
-        fields, encoded = self._fields(payload)
+        fields = self.decode_fields(payload)
         problem: FieldProblem
         try:
             return self._inbound(fields, network, received_at)
         except FieldProblem as found:
             problem = found
-        raise self._failure(payload, fields, encoded, problem)
+        # A layout does not tell where the fields begin, but that it knows the payload tells that the library does.
+        raise self._failure(payload, fields, iso8583.decode(payload, self._spec)[1], problem)
 
     def decode_fields(self, payload: bytes) -> dict[str, str]:
         """The raw fields of ``payload``, with "t", "p" and, where there is one, "1"; nothing about them is judged.
 
         Raises :class:`DecodeFailure`.
         """
-        return self._fields(payload)[0]
+        fields = self._payload_layouts.decode(payload)
+        return self._cut(payload) if fields is None else fields
 
-    def _fields(self, payload: bytes) -> tuple[dict[str, str], _ENCODED]:
+    def _cut(self, payload: bytes) -> dict[str, str]:
+        """The fields as pyiso8583 cuts them."""
         undecodable: iso8583.DecodeError
         try:
             fields, encoded = iso8583.decode(payload, self._spec)
@@ -85,7 +96,8 @@ class Codec:
             if self._text_bitmaps and not (fields["p"] + fields.get("1", "")).isalnum():
                 problem = FieldProblem("p", needed="hexadecimal digits", found="white space")
                 raise self._failure(payload, {}, encoded, problem)
-            return fields, encoded
+            self._payload_layouts.saw(payload, fields, encoded)
+            return fields
         # Raised out here so that the library's error, which holds the payload, is not its context.
         raise DecodeFailure(
             field=undecodable.field,
@@ -225,15 +237,24 @@ class Codec:
         """
         if "65" in fields:
             raise EncodeFailure(field="65", problem="it announces a third bitmap and can't be sent as a field")
-        # pyiso8583 writes the bitmaps into what it is given, so it gets a copy.
+        written = self._fields_layouts.encode(fields)
+        return self._write(fields) if written is None else written
+
+    def _write(self, fields: Mapping[str, str]) -> bytes:
+        """The payload as pyiso8583 writes it."""
         problem: EncodeFailure
         try:
-            return bytes(iso8583.encode(dict(fields), self._spec)[0])
+            # It writes the bitmaps into what it is given, so it gets a copy.
+            written, encoded = iso8583.encode(dict(fields), self._spec)
         except iso8583.EncodeError as error:
             problem = EncodeFailure(field=error.field, problem=error.msg)
         except ValueError:
             # A key such as "²" is numeric to Python and yet no number.
             problem = EncodeFailure(field="p", problem="a key that is no field number")
+        else:
+            payload = bytes(written)
+            self._fields_layouts.saw(fields, payload, encoded)
+            return payload
         raise problem
 
 
