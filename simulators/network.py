@@ -25,7 +25,6 @@ import trio
 
 from simulators.books import APPROVALS, Books
 from simulators.cards import TestCard, strangers
-from simulators.fast_codec import FastCodec
 from simulators.link import Link, LinkRefused, answer_key, connect
 from simulators.messages import Act, Maker, Message, as_advice, as_repeat
 from switch.wire.codec import Codec
@@ -117,7 +116,7 @@ class AcquirerNetwork:
         self.makers = {e.dialect.name: Maker(e.dialect, {**strangers(), **cards}, seed=seed) for e in self.endpoints}
         self.counts: Counter[str] = Counter()  # what happened, in words: "0100 sent", "unanswered", "links lost" …
         self.codes: Counter[str] = Counter()  # DE39 of all answers
-        self._codecs: dict[str, Codec] = {e.dialect.name: FastCodec(e.dialect) for e in self.endpoints}
+        self._codecs = {e.dialect.name: Codec(e.dialect) for e in self.endpoints}
         self._links: dict[str, list[Link]] = {e.dialect.name: [] for e in self.endpoints}
         self._addresses = {e.dialect.name: (e.host, e.port) for e in self.endpoints}
         self._turn = 0

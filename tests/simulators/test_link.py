@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 import trio
 
-from simulators.fast_codec import FastCodec
 from simulators.link import LinkRefused, connect, open_link
 from simulators.messages import as_repeat
+from switch.wire.codec import Codec
 from switch.wire.inbound import ManagementFunction
 from tests.simulators.responder import DIALECTS, Fields, Responder, answer_to, dialect, maker, until
 
@@ -18,7 +18,7 @@ from tests.simulators.responder import DIALECTS, Fields, Responder, answer_to, d
 async def test_sign_on_ask_sign_off(name: str, nursery: trio.Nursery) -> None:
     switch = Responder(lambda fields: answer_to(fields, "51"), name)
     await nursery.start(switch.run)
-    async with open_link(FastCodec(dialect(name)), "127.0.0.1", switch.port) as link:
+    async with open_link(Codec(dialect(name)), "127.0.0.1", switch.port) as link:
         message = maker(name).authorization("plain-0", 500)
         answer = await link.ask(message.fields, 5)
         assert answer is not None
@@ -40,7 +40,7 @@ async def test_answers_in_any_order_reach_who_asked(nursery: trio.Nursery) -> No
     await nursery.start(switch.run)
     make = maker()
     got: dict[int, str] = {}
-    async with open_link(FastCodec(dialect()), "127.0.0.1", switch.port) as link:
+    async with open_link(Codec(dialect()), "127.0.0.1", switch.port) as link:
 
         async def one(number: int) -> None:
             answer = await link.ask(make.authorization("plain-0", number).fields, 5)
@@ -66,7 +66,7 @@ async def test_a_repeat_in_flight_has_an_answer_of_its_own(nursery: trio.Nursery
     await nursery.start(switch.run)
     message = maker().authorization("plain-0", 5)
     got: list[str] = []
-    async with open_link(FastCodec(dialect()), "127.0.0.1", switch.port) as link:
+    async with open_link(Codec(dialect()), "127.0.0.1", switch.port) as link:
 
         async def one(fields: Mapping[str, str]) -> None:
             answer = await link.ask(fields, 5)
@@ -83,7 +83,7 @@ async def test_a_repeat_in_flight_has_an_answer_of_its_own(nursery: trio.Nursery
 async def test_silence_is_none_and_the_late_answer_a_stray(nursery: trio.Nursery) -> None:
     switch = Responder(lambda _fields: None)
     await nursery.start(switch.run)
-    async with open_link(FastCodec(dialect()), "127.0.0.1", switch.port) as link:
+    async with open_link(Codec(dialect()), "127.0.0.1", switch.port) as link:
         message = maker().authorization("plain-0", 500)
         assert await link.ask(message.fields, 0.05) is None
         await switch.streams[-1].send_all(link.frame(answer_to(dict(message.fields))))
@@ -94,7 +94,7 @@ async def test_silence_is_none_and_the_late_answer_a_stray(nursery: trio.Nursery
 async def test_a_broken_link_tells_everyone_at_once(nursery: trio.Nursery) -> None:
     switch = Responder(lambda _fields: None)
     await nursery.start(switch.run)
-    link = await connect(nursery, FastCodec(dialect()), "127.0.0.1", switch.port)
+    link = await connect(nursery, Codec(dialect()), "127.0.0.1", switch.port)
     with trio.fail_after(5):
         async with trio.open_nursery() as asking:
             for number in range(3):
@@ -108,7 +108,7 @@ async def test_a_broken_link_tells_everyone_at_once(nursery: trio.Nursery) -> No
 async def test_the_switch_echoes_too(nursery: trio.Nursery) -> None:
     switch = Responder()
     await nursery.start(switch.run)
-    async with open_link(FastCodec(dialect()), "127.0.0.1", switch.port) as link:
+    async with open_link(Codec(dialect()), "127.0.0.1", switch.port) as link:
         await switch.send_echo("000042")
         assert await link.manage(ManagementFunction.ECHO, 5) == "00"  # in order: the first echo is answered by now
     answers = [fields for fields in switch.managed if fields["t"] == "0810"]
@@ -120,7 +120,7 @@ async def test_raw_payloads_and_polls(nursery: trio.Nursery) -> None:
     switch = Responder()
     switch.codec.decode_fields(switch.codec.encode({"t": "0100", "11": "000001"}))
     await nursery.start(switch.run)
-    async with open_link(FastCodec(dialect()), "127.0.0.1", switch.port, sign_on=False) as link:
+    async with open_link(Codec(dialect()), "127.0.0.1", switch.port, sign_on=False) as link:
         link.send_payload(link.codec.encode({"t": "0100", "7": "0615030000", "11": "000009"}))
         assert (await link.next_stray())["11"] == "000009"
         await switch.streams[-1].send_all(b"\x00\x00" + link.frame({"t": "0110", "11": "000008"}))
@@ -133,7 +133,7 @@ async def test_raw_payloads_and_polls(nursery: trio.Nursery) -> None:
 async def test_a_peer_that_loses_its_frames_is_left(nursery: trio.Nursery) -> None:
     switch = Responder()
     await nursery.start(switch.run)
-    link = await connect(nursery, FastCodec(dialect()), "127.0.0.1", switch.port)
+    link = await connect(nursery, Codec(dialect()), "127.0.0.1", switch.port)
     await switch.streams[-1].send_all(b"\xff\xff")
     with trio.fail_after(5):
         await link.closed.wait()
@@ -145,8 +145,8 @@ async def test_a_refused_sign_on_and_a_closed_port(nursery: trio.Nursery) -> Non
     switch.sign_on_code = "91"
     await nursery.start(switch.run)
     with pytest.raises(LinkRefused, match="answered with 91"):
-        await connect(nursery, FastCodec(dialect()), "127.0.0.1", switch.port)
+        await connect(nursery, Codec(dialect()), "127.0.0.1", switch.port)
     switch.kill()
     await trio.testing.wait_all_tasks_blocked()
     with pytest.raises(LinkRefused, match="no connection"):
-        await connect(nursery, FastCodec(dialect()), "127.0.0.1", switch.port)
+        await connect(nursery, Codec(dialect()), "127.0.0.1", switch.port)
