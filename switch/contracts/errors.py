@@ -15,6 +15,8 @@ No message of any of them carries a PAN, track data, a PIN block or a security c
 
 from __future__ import annotations
 
+from datetime import datetime
+
 __all__ = [
     "CommitUnknown",
     "ConfigurationError",
@@ -38,7 +40,12 @@ class DatabaseUnavailable(SwitchError):
 
 
 class CommitUnknown(SwitchError):
-    """The connection broke after COMMIT was sent: what was booked is known only by asking for the keys."""
+    """The connection broke while committing: what was booked is known only by asking for the keys.
+
+    ``moment`` is the time that everything in it was decided at, where the unit of work raised it.
+    """
+
+    moment: datetime | None = None
 
 
 class JournalRefused(SwitchError):

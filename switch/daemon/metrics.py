@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from switch.journal.unit import UnitOfWork
 from switch.network.stats import NetworkStats
 from switch.processing.batch import BatchLoop
 from switch.processing.withdrawals import Withdrawals
@@ -21,8 +22,14 @@ _GAUGES = frozenset({"sessions_open", "sessions_signed_on", "in_flight"})
 class Metrics(Collector):
     """All metrics of one daemon. Names and labels are part of what operators build alerts on."""
 
-    def __init__(self, loop: BatchLoop, withdrawals: Withdrawals, networks: Mapping[str, NetworkStats]) -> None:
-        self._loop, self._withdrawals, self._networks = loop, withdrawals, networks
+    def __init__(
+        self,
+        loop: BatchLoop,
+        withdrawals: Withdrawals,
+        units: Sequence[UnitOfWork],
+        networks: Mapping[str, NetworkStats],
+    ) -> None:
+        self._loop, self._withdrawals, self._units, self._networks = loop, withdrawals, units, networks
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -41,6 +48,11 @@ class Metrics(Collector):
         yield CounterMetricFamily("switch_database_failures", "Batches that found no database", stats.database_failures)
         yield CounterMetricFamily(
             "switch_commits_in_doubt", "Commits whose outcome was asked for", stats.commits_in_doubt
+        )
+        yield CounterMetricFamily(
+            "switch_batches_overtaken",
+            "Batches decided again because another writer was quicker",
+            sum(unit.overtaken for unit in self._units),
         )
         yield CounterMetricFamily("switch_messages_poisonous", "Messages that failed alone", stats.poisoned)
         yield CounterMetricFamily("switch_approvals_withdrawn", "Approvals too late to be sent", self._withdrawals.done)

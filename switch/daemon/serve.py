@@ -82,14 +82,12 @@ class _Rooms:
         security = load_security_codes(settings.vault, self.programs)
         self.drain = Drain(settings.drain_seconds)
         self.withdrawals = Withdrawals()
-        self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats())
-        # One more than there are workers: the withdrawals have their own.
-        self.units = [
-            UnitOfWork(settings.database, self.programs, security, _now)
-            for _ in range(settings.database.connections + 1)
-        ]
+        lanes = settings.database.connections
+        self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats(), lanes=lanes)
+        # One more than there are lanes: the withdrawals have their own.
+        self.units = [UnitOfWork(settings.database, self.programs, security, _now) for _ in range(lanes + 1)]
         self.networks: dict[str, NetworkStats] = {}
-        self.metrics = Metrics(self.loop, self.withdrawals, self.networks)
+        self.metrics = Metrics(self.loop, self.withdrawals, self.units, self.networks)
         self.ready = False
 
     def network(self, name: str) -> NetworkStats:
@@ -133,8 +131,8 @@ async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], 
     async with trio.open_nursery() as undoing:
         undoing.start_soon(rooms.withdrawals.run, rooms.units[0])
         async with trio.open_nursery() as workers:
-            for unit in rooms.units[1:]:
-                workers.start_soon(rooms.loop.run, unit)
+            for lane, unit in enumerate(rooms.units[1:]):
+                workers.start_soon(rooms.loop.run, lane, unit)
             async with trio.open_nursery() as links:
                 listeners = await _open_links(rooms, links)
                 rooms.ready = True

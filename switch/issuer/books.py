@@ -32,9 +32,12 @@ __all__ = ["Booking", "Books", "Concern", "Item"]
 class Item(msgspec.Struct, frozen=True, gc=False):
     """One message of a batch.
 
-    ``withdraw`` asks to take its approval back instead of deciding it. ``resumed`` says that a commit with this very
-    message was in doubt: finding its key then is no repeat by the network. ``unheard``, with ``withdraw``, says that
-    the message was a repeat, counted as answered, whose answer came too late as well.
+    ``moments`` are those of the commits with this very message that came to be in doubt: what was decided at one of
+    them was decided for this message, which is then no repeat of it.
+
+    ``withdraw`` asks to take an approval back instead of deciding, since the answer to this message came too late.
+    ``doubtful`` says that nobody knows whether it was booked: only what was decided at one of the ``moments`` is its
+    own. ``counted_off`` says that an attempt before may have told already that one answer less was heard.
     """
 
     request: Request
@@ -42,9 +45,10 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     fingerprint: bytes
     pan_lookup: bytes
     response_code: Callable[[Reason], str]  # the dialect's map to DE39
+    moments: tuple[datetime, ...] = ()
     withdraw: bool = False
-    resumed: bool = False
-    unheard: bool = False
+    doubtful: bool = False
+    counted_off: bool = False
 
 
 class Booking(msgspec.Struct, frozen=True, gc=False):
@@ -119,8 +123,8 @@ class Books:
             candidates = self.candidates.get(card_id) if looks_back else None
             tombstones = self.tombstones.get(card_id)
             stored = self.stored.get((account_id, item.key))
-            if stored is not None and item.unheard:
-                stored = msgspec.structs.replace(stored, repeats_answered=stored.repeats_answered - 1)
+            if stored is not None and item.doubtful and stored.decided_at not in item.moments:
+                stored = None  # another copy of the message brought it about, and had an answer of its own
             view = View(
                 card=card,
                 account=self.accounts[account_id],
@@ -158,7 +162,7 @@ class Books:
     def _note_message(self, ref: tuple[int, bytes], item: Item, case: Case, decision: Decision) -> None:
         """What is remembered of the message itself: a record of its own, one repeat more, or a withdrawal."""
         stored = case.view.stored
-        if decision.repeat_of is not None and item.resumed and not item.request.repeat:
+        if decision.repeat_of is not None and decision.repeat_of.decided_at in item.moments:
             # Nobody but us asked twice, so no answer was heard yet. Writing the row once more makes the answer wait
             # for a commit of its own: what a failed-over primary showed may not have been replicated.
             self._amend(decision.repeat_of)
@@ -168,12 +172,14 @@ class Books:
                 decision.repeat_of, repeats_answered=decision.repeat_of.repeats_answered + 1
             )
             self.stored[ref] = repeat
-        elif item.withdraw and stored is not None:
-            if item.unheard:
-                self.unheard[ref] = self.unheard.get(ref, 0) + 1
+        elif item.withdraw and stored is not None and stored.approved:
+            heard_less = 1 if stored.repeats_answered and not item.counted_off else 0
+            if heard_less:
+                self.unheard[ref] = self.unheard.get(ref, 0) + heard_less
+                stored = msgspec.structs.replace(stored, repeats_answered=stored.repeats_answered - heard_less)
             if decision.remember_as is not None:
                 self._amend(msgspec.structs.replace(stored, state=decision.remember_as, answer=decision.answer))
-            elif item.unheard:
+            elif heard_less:
                 self._amend(stored)
         elif decision.remember_as is not None:
             self._store(item, case, decision)
@@ -221,6 +227,7 @@ class Books:
             terminal_id=request.terminal_id,
             amount_minor=request.amount_minor,
             answer=decision.answer,
+            decided_at=self.now,
             incremental=request.incremental,
             state=decision.remember_as,
             moved_minor=decision.moved_minor,

@@ -9,6 +9,7 @@ into a card number by trying them all.
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -84,11 +85,12 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     terminal_id: str
     amount_minor: int
     answer: Answer
+    decided_at: datetime
     incremental: bool = False  # it raised a hold instead of placing one
     state: MessageState = MessageState.ANSWERED
     moved_minor: int = 0  # what this message itself put on hold or posted
     hold_id: int | None = None  # the purchase it moved
-    repeats_answered: int = 0
+    repeats_answered: int = 0  # how often the answer was given again, and not too late
     original_stan: str = ""  # reversals: what they said of their original
     original_transmitted: str = ""
 

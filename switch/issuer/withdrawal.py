@@ -3,9 +3,12 @@
 The deadline had passed and 91 was sent; then the approval became durable all the same.
 
 The network counts the request as not approved, so the money must not stay set aside. The stored answer becomes 91 as
-well, so that a repeat hears what the network heard first. If, however, the network counts on the approval by now (a
-repeat was answered with it, or a stand-in or financial advice was booked on it), nothing is taken back. All of it is
-decided under the account's lock, so it can't cross.
+well, so that a repeat hears what the network heard first. If, however, the network counts on the approval by now (it
+was heard, or a stand-in or financial advice was booked on it), nothing is taken back.
+
+Who has heard it: the message that brought it about was answered once, and ``repeats_answered`` times more. Each answer
+that came too late, the first one's or a repeat's, comes here and takes itself off the count; the one that finds no
+other left takes the approval back. So a late answer to a repeat leaves an approval that was heard the first time.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ def decide_withdrawal(case: Case) -> Decision:
     if stored is None or not stored.approved:
         return Decision(answer=_MISSED, trace=(Step("withdrawal", "nothing_stored", {}),), remember_as=None)
     if stored.repeats_answered:
-        step = Step("withdrawal", "heard_by_a_repeat", {"repeats_answered": stored.repeats_answered})
+        # All answers were one more than the repeats', and this one was not heard: so many may have been.
+        step = Step("withdrawal", "heard", {"times": stored.repeats_answered})
         return Decision(answer=stored.answer, trace=(step,), remember_as=None)
     hold = None if stored.hold_id is None else case.view.holds.get(stored.hold_id)
     reversed_since = stored.state is MessageState.REVERSED

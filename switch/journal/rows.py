@@ -250,6 +250,7 @@ def stored_of(row: Row) -> StoredMessage:
         terminal_id=row["terminal_id"],
         amount_minor=row["amount"],
         answer=_decode_answer(row["answer"]),
+        decided_at=row["decided_at"],
         incremental=row["incremental"],
         state=_MESSAGE_STATE[row["state"]],
         moved_minor=row["moved"],

@@ -110,6 +110,7 @@ class UnitOfWork:
         self._security = security
         self._clock = clock
         self._connection: Connection | None = None
+        self._moment: datetime | None = None  # that the newest batch was decided at
         self._began_at = inf  # when the unit under way began, by the loop's clock
         self._overdue = False  # it was broken off because it took too long
         self._timer: asyncio.TimerHandle | None = None
@@ -141,8 +142,10 @@ class UnitOfWork:
             # Whatever went wrong (a defect in a rule and a cancellation too): an open transaction must not keep its
             # locks.
             self._drop()
+            if isinstance(exc, CommitUnknown):
+                exc.moment = self._moment
             if self._overdue and isinstance(exc, (DatabaseUnavailable, CommitUnknown)):
-                raise type(exc)("the unit of work took too long") from exc
+                exc.args = ("the unit of work took too long",)
             raise
         finally:
             self._began_at = inf
@@ -216,7 +219,8 @@ class UnitOfWork:
     ) -> tuple[Books, list[tuple[int, int]]]:
         """The books, and the version of every account in them."""
         rows = await connection.fetch(_LOAD, [item.pan_lookup for item in items], [item.key for item in items], lock)
-        books = Books(self._programs, self._security, self._clock())
+        self._moment = self._clock()
+        books = Books(self._programs, self._security, self._moment)
         versions: list[tuple[int, int]] = []
         with_tombstones: set[int] = set()
         for row, item in zip(rows, items, strict=True):

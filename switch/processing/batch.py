@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -55,6 +55,9 @@ class ProcessingStats:
     withdrawals: int = 0
 
 
+_Queued: TypeAlias = tuple[Arrival, Item]
+
+
 class PanLookup(Protocol):
     """The part of the vault that finds a card by its number."""
 
@@ -64,7 +67,12 @@ class PanLookup(Protocol):
 
 
 class BatchLoop:
-    """Takes arrivals (:meth:`intake`), decides and books them in batches, answers them when they are durable."""
+    """Takes arrivals (:meth:`intake`), decides and books them in batches, answers them when they are durable.
+
+    With several lanes, as many batches may be under way at once. All messages of a card take the same lane, so they
+    are decided in the order in which they came, and two lanes meet only on the account of two cards: the journal keeps
+    that right (see ``switch.journal.unit``).
+    """
 
     def __init__(
         self,
@@ -72,47 +80,54 @@ class BatchLoop:
         vault: PanLookup,
         withdrawals: Withdrawals,
         stats: ProcessingStats,
+        *,
+        lanes: int = 1,
     ) -> None:
         self._settings = settings
         self._vault = vault
         self._withdrawals = withdrawals
         self.stats = stats
-        self._entrance, self._queue = trio.open_memory_channel[Arrival](settings.queue_depth_max)
+        room = max(1, settings.queue_depth_max // lanes)
+        self._lanes = [trio.open_memory_channel[_Queued](room) for _ in range(lanes)]
 
     async def intake(self, arrival: Arrival) -> None:
-        """Queues one arrival; waits while the queue is full, and lets nobody else run otherwise."""
+        """Queues one arrival; waits while its lane is full, and lets nobody else run otherwise."""
+        item = self._item(arrival)
+        entrance, _ = self._lanes[item.pan_lookup[0] % len(self._lanes)]
         try:
-            self._entrance.send_nowait(arrival)
+            entrance.send_nowait((arrival, item))
         except trio.WouldBlock:
-            await self._entrance.send(arrival)
+            await entrance.send((arrival, item))
 
     @property
     def queue_depth(self) -> int:
         """Messages that wait."""
-        return self._entrance.statistics().current_buffer_used
+        return sum(entrance.statistics().current_buffer_used for entrance, _ in self._lanes)
 
     def close(self) -> None:
-        """No more arrivals; :meth:`run` ends when the queue is empty."""
-        self._entrance.close()
+        """No more arrivals; :meth:`run` ends when its lane is empty."""
+        for entrance, _ in self._lanes:
+            entrance.close()
 
-    async def run(self, unit: UnitOfWork) -> None:
-        """One worker. Several may run, each with its own unit of work: row locks keep them right."""
-        async for first in self._queue.clone():
+    async def run(self, lane: int, unit: UnitOfWork) -> None:
+        """The worker of one lane, with a unit of work of its own."""
+        _, queue = self._lanes[lane]
+        async for first in queue:
             batch = [first]
             while len(batch) < self._settings.batch_messages_max:
                 try:
-                    batch.append(self._queue.receive_nowait())
+                    batch.append(queue.receive_nowait())
                 except (trio.WouldBlock, trio.EndOfChannel):
                     break
             await self._process(unit, batch)
 
-    async def _process(self, unit: UnitOfWork, batch: Sequence[Arrival]) -> None:
+    async def _process(self, unit: UnitOfWork, batch: Sequence[_Queued]) -> None:
         """One batch from queue to answers. Whatever was answered 91 while it waited is not booked at all."""
         started = time.perf_counter()
-        waiting = [arrival for arrival in batch if not arrival.settled]
-        if not waiting:
+        unsettled = [queued for queued in batch if not queued[0].settled]
+        if not unsettled:
             return
-        items = [self._item(arrival) for arrival in waiting]
+        waiting, items = zip(*unsettled, strict=True)
         try:
             decisions = await on_asyncio(unit.run, items)
         except DatabaseUnavailable as exc:
@@ -123,7 +138,7 @@ class BatchLoop:
         except CommitUnknown as exc:
             self.stats.commits_in_doubt += 1
             log.warning("commit_in_doubt", error=str(exc), messages=len(waiting))
-            await self._learn(unit, waiting, items)
+            await self._learn(unit, waiting, _in_doubt(items, exc))
             return
         except InvariantBroken:
             log.critical("invariant_broken", messages=len(waiting))
@@ -131,8 +146,8 @@ class BatchLoop:
         except Exception as exc:  # noqa: BLE001 one poisonous message must fail alone, whatever it broke
             if len(waiting) > 1:
                 log.error("batch_poisoned", error=type(exc).__name__, messages=len(waiting))
-                for arrival in waiting:
-                    await self._process(unit, [arrival])
+                for queued in unsettled:
+                    await self._process(unit, [queued])
                 return
             self.stats.poisoned += 1
             request = waiting[0].request
@@ -150,29 +165,32 @@ class BatchLoop:
         self._answer(waiting, items, decisions, started)
 
     async def _learn(self, unit: UnitOfWork, waiting: Sequence[Arrival], items: Sequence[Item]) -> None:
-        """The commit is in doubt: runs the same items again, so that the keys tell what was booked.
+        """A commit of ``items`` is in doubt: runs them again, so that the keys tell what was booked.
 
         Goes on until the database answers, or until every request has got its 91 and only advices and reversals wait,
         which the network repeats. Requests that were answered 91 go to the withdrawals, which find out later.
         """
-        resumed = [msgspec.structs.replace(item, resumed=True) for item in items]
         while any(arrival.has_deadline and not arrival.settled for arrival in waiting):
             await trio.sleep(self._settings.doubt_retry_seconds)
             try:
-                decisions = await on_asyncio(unit.run, resumed)
-            except (DatabaseUnavailable, CommitUnknown) as exc:
+                decisions = await on_asyncio(unit.run, items)
+            except DatabaseUnavailable as exc:
                 log.warning("commit_still_in_doubt", error=str(exc), messages=len(waiting))
+                continue
+            except CommitUnknown as exc:
+                log.warning("commit_still_in_doubt", error=str(exc), messages=len(waiting))
+                items = _in_doubt(items, exc)
                 continue
             except JournalRefused as exc:
                 # Decided anew, the batch is refused, so it is not what was committed; only the keys can tell, one by
                 # one.
                 log.error("doubtful_batch_refused", error=str(exc), messages=len(waiting))
                 break
-            self._answer(waiting, resumed, decisions, time.perf_counter())
+            self._answer(waiting, items, decisions, time.perf_counter())
             return
         for arrival, item in zip(waiting, items, strict=True):
             if arrival.has_deadline:
-                self._withdrawals.add(item)
+                self._withdrawals.add(item, doubtful=True)
             else:
                 arrival.drop()
 
@@ -200,8 +218,7 @@ class BatchLoop:
             request = item.request
             delivery = arrival.answer(decision.answer)
             if delivery is Delivery.LATE and decision.reason.approves and request.kind.is_request:
-                counted = decision.repeat_of is not None and (request.repeat or not item.resumed)
-                self._withdrawals.add(item, unheard=counted)
+                self._withdrawals.add(item)
             reason = decision.reason.value
             by_reason[reason] = by_reason.get(reason, 0) + 1
             log_info(
@@ -243,6 +260,12 @@ class BatchLoop:
                 reason=reason.value,
                 code=arrival.answered_code,
             )
+
+
+def _in_doubt(items: Sequence[Item], doubt: CommitUnknown) -> list[Item]:
+    """The items, which know of one more commit that may have taken place."""
+    assert doubt.moment is not None, "the unit of work tells when it decided"
+    return [msgspec.structs.replace(item, moments=(*item.moments, doubt.moment)) for item in items]
 
 
 def _place(exc: BaseException) -> str:

@@ -38,12 +38,12 @@ class Withdrawals:
         """How many wait."""
         return len(self._waiting)
 
-    def add(self, item: Item, *, unheard: bool = False) -> None:
-        """Takes the approval of ``item`` back as soon as the database allows.
+    def add(self, item: Item, *, doubtful: bool = False) -> None:
+        """Takes the approval that ``item`` got too late back, as soon as the database allows and unless it was heard.
 
-        ``unheard``: it was a repeat, and counted as answered, but its answer came too late too.
+        ``doubtful``: it may have got none, since the commit is in doubt.
         """
-        self._waiting.append(msgspec.structs.replace(item, withdraw=True, unheard=unheard))
+        self._waiting.append(msgspec.structs.replace(item, withdraw=True, doubtful=doubtful))
         self._arrived.set()
 
     def close(self) -> None:
@@ -62,6 +62,8 @@ class Withdrawals:
             try:
                 (decision,) = await on_asyncio(unit.run, [item])
             except (DatabaseUnavailable, CommitUnknown) as exc:
+                if isinstance(exc, CommitUnknown):
+                    self._waiting[0] = msgspec.structs.replace(item, counted_off=True)
                 log.warning("withdrawal_waits", error=str(exc), waiting=len(self._waiting))
                 await trio.sleep(_RETRY_SECONDS)
                 continue

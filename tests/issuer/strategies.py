@@ -145,6 +145,7 @@ def stored_messages(draw: st.DrawFn, key: bytes, hold: Hold | None) -> StoredMes
         network_reference=draw(st.sampled_from(["", "A", "B"])),
         terminal_id="A",
         amount_minor=amount,
+        decided_at=NOON,
         answer=Answer(
             reason=Reason.APPROVED if hold else Reason.INSUFFICIENT_FUNDS,
             approval_code="111111" if hold else "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -123,7 +125,7 @@ def test_a_resumed_message_that_was_booked_is_no_repeat() -> None:
     booked = dict(desk.books.new_messages)
     desk.books.new_messages.clear()  # as if a commit had taken them
 
-    again = desk.tell(request, resumed=True)
+    again = desk.tell(request, moments=(NOON,))
 
     assert again.answer == first.answer
     assert desk.books.repeats == []
@@ -134,17 +136,19 @@ def test_a_resumed_message_that_was_booked_is_no_repeat() -> None:
     assert desk.balance == (10_000, 3_000)
 
 
-def test_a_resumed_repeat_by_the_network_is_a_repeat() -> None:
+@pytest.mark.parametrize("repeat", [True, False])
+def test_a_resumed_message_that_was_decided_at_another_moment_is_a_repeat(repeat: bool) -> None:
+    """The network had sent it before, and that copy had an answer of its own."""
     desk = Desk(10_000)
     request = desk.request(Kind.AUTHORIZATION, 3_000)
     desk.tell(request)
-    desk.tell(msgspec.structs.replace(request, repeat=True), resumed=True)
+    desk.tell(msgspec.structs.replace(request, repeat=repeat), moments=(NOON + timedelta(seconds=1),))
     assert desk.stored(request).repeats_answered == 1
 
 
 def test_a_resumed_message_that_was_not_booked_is_decided() -> None:
     desk = Desk(10_000)
-    assert desk.tell(desk.request(Kind.AUTHORIZATION, 3_000), resumed=True).reason is Reason.APPROVED
+    assert desk.tell(desk.request(Kind.AUTHORIZATION, 3_000), moments=(NOON,)).reason is Reason.APPROVED
     assert desk.held == 3_000
 
 

@@ -156,6 +156,7 @@ def as_stored(case: Case, decision: Decision, fingerprint: bytes, repeats: int =
         terminal_id=request.terminal_id,
         amount_minor=request.amount_minor,
         answer=decision.answer,
+        decided_at=case.now,
         incremental=request.incremental,
         moved_minor=decision.moved_minor,
         hold_id=None if hold is None else hold.hold_id,

@@ -35,6 +35,7 @@ def stored(**changes: Any) -> StoredMessage:
         "terminal_id": "TERM1",
         "amount_minor": 1_000,
         "answer": Answer(reason=Reason.APPROVED, approval_code="111111"),
+        "decided_at": NOON,
         "moved_minor": 1_000,
         "hold_id": 2,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -9,7 +11,7 @@ from switch.contracts.message import Kind, Operation, Request
 from switch.contracts.reason import Reason
 from switch.issuer.hold import HoldState
 from switch.issuer.stored import MessageState
-from tests.issuer.support import Desk, verdict
+from tests.issuer.support import NOON, Desk, verdict
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_what_a_repeat_has_heard_stays() -> None:
 
     decision = desk.tell(request, withdraw=True)
 
-    assert verdict(decision) == "heard_by_a_repeat"
+    assert verdict(decision) == "heard"
     assert decision.answer == first.answer
     assert desk.balance == (10_000, 3_000)
     assert desk.stored(request).approved
@@ -63,13 +65,51 @@ def test_repeats_whose_answers_came_too_late_were_heard_by_nobody() -> None:
 
     told = [
         verdict(desk.tell(request, withdraw=True)),
-        verdict(desk.tell(repeat, withdraw=True, unheard=True)),
-        verdict(desk.tell(repeat, withdraw=True, unheard=True)),
+        verdict(desk.tell(repeat, withdraw=True)),
+        verdict(desk.tell(repeat, withdraw=True)),
     ]
 
     # Each takes its own repeat off the count; the last finds that nobody has heard anything.
-    assert told == ["heard_by_a_repeat", "heard_by_a_repeat", "withdrawn"]
+    assert told == ["heard", "heard", "withdrawn"]
     assert desk.balance == (10_000, 0)
+
+
+def test_a_late_answer_to_a_repeat_leaves_what_was_heard_the_first_time() -> None:
+    desk = Desk(10_000)
+    request = desk.request(Kind.FINANCIAL, 3_000)
+    repeat = msgspec.structs.replace(request, repeat=True)
+    desk.tell(request)
+    for _ in range(2):
+        desk.tell(repeat)
+        assert verdict(desk.tell(repeat, withdraw=True)) == "heard"
+    assert desk.stored(request).repeats_answered == 0
+    assert desk.balance == (7_000, 0)
+
+
+def test_a_doubtful_approval_is_taken_back_where_it_was_decided_for_this_message() -> None:
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(request)
+    other = (NOON - timedelta(seconds=1),)
+    for message in (request, msgspec.structs.replace(request, repeat=True)):
+        told = desk.tell(message, withdraw=True, doubtful=True, moments=other)
+        assert verdict(told) == "nothing_stored", "another copy of it was approved, and answered"
+    assert desk.balance == (10_000, 3_000)
+    assert verdict(desk.tell(request, withdraw=True, doubtful=True, moments=(*other, NOON))) == "withdrawn"
+    assert desk.balance == (10_000, 0)
+
+
+def test_a_withdrawal_that_is_tried_again_is_counted_once() -> None:
+    """Three answers, of which two came too late; a commit of the first withdrawal was in doubt."""
+    desk = Desk(10_000)
+    request = desk.request(Kind.AUTHORIZATION, 3_000)
+    repeat = msgspec.structs.replace(request, repeat=True)
+    for message in (request, repeat, repeat):
+        desk.tell(message)
+    desk.tell(repeat, withdraw=True)
+    desk.tell(repeat, withdraw=True, counted_off=True)
+    assert verdict(desk.tell(repeat, withdraw=True)) == "heard"
+    assert desk.balance == (10_000, 3_000)
 
 
 @pytest.mark.parametrize("told", ["never", "declined", "twice"])

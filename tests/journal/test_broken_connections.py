@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -84,15 +85,18 @@ def test_a_commit_in_doubt_is_resolved_by_the_keys_and_booked_once(
             commits = middle.commits
             middle.plan = plan
 
-            with pytest.raises(CommitUnknown):
+            with pytest.raises(CommitUnknown) as doubt:
                 await unit.run(items)
 
             there = len(await counter.journal(client))
             assert there == (0 if plan is Plan.DROP_BEFORE else 2)
-            resumed = [msgspec.structs.replace(item, resumed=True) for item in items]
+            assert doubt.value.moment is not None
+            resumed = [msgspec.structs.replace(item, moments=(doubt.value.moment,)) for item in items]
             decisions = await unit.run(resumed)
 
-            assert middle.commits - commits == 2, "the answer to a message that was booked waits for a commit of its own"
+            assert middle.commits - commits == 2, (
+                "the answer to a message that was booked waits for a commit of its own"
+            )
             await unit.close()
         assert all(decision.reason.approves for decision in decisions)
         assert [amount for _, amount in await counter.journal(client)] == [3_000, 200]
@@ -113,9 +117,10 @@ def test_doubt_twice_in_a_row_is_resolved_too(database: Database) -> None:
             unit = counter.unit(dsn=middle.dsn)
             for plan in (Plan.DROP_BEFORE, Plan.DROP_AFTER, Plan.DROP_AFTER):
                 middle.plan = plan
-                with pytest.raises(CommitUnknown):
+                with pytest.raises(CommitUnknown) as doubt:
                     await unit.run([item])
-                item = msgspec.structs.replace(item, resumed=True)
+                assert doubt.value.moment is not None
+                item = msgspec.structs.replace(item, moments=(*item.moments, doubt.value.moment))
             assert reasons(await unit.run([item])) == ["approved"]
             await unit.close()
         assert await counter.journal(client) == [("posting", 3_000)]
@@ -149,7 +154,9 @@ def test_a_resumed_request_after_its_withdrawal_stays_withdrawn(database: Databa
         unit = counter.unit()
         await unit.run([item])
         await unit.run([msgspec.structs.replace(item, withdraw=True)])
-        assert reasons(await unit.run([msgspec.structs.replace(item, resumed=True)])) == ["deadline_missed"]
+        assert reasons(await unit.run([msgspec.structs.replace(item, moments=(datetime.now(UTC),))])) == [
+            "deadline_missed"
+        ]
         (row,) = await counter.table("message_key", client)
         assert (row["state"], row["reason"]) == (MessageState.WITHDRAWN, "deadline_missed")
         assert await counter.balance(client) == (10_000, 0)

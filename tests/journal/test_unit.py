@@ -261,13 +261,16 @@ def test_a_unit_that_waits_too_long_gives_up_and_is_booked_once(database: Databa
         await root.execute("SELECT 1 FROM account WHERE account_id = $1 FOR UPDATE", client.account_id)
 
         # Without locks it waits in the statement that commits, and the server may still do it.
-        with pytest.raises(DatabaseUnavailable if locked else CommitUnknown, match="too long"):
+        with pytest.raises(DatabaseUnavailable if locked else CommitUnknown, match="too long") as doubt:
             await unit.run([item])
 
         await transaction.rollback()
         if locked:
             assert await counter.balance(client) == (10_000, 0)
-        assert reasons(await unit.run([msgspec.structs.replace(item, resumed=True)])) == ["approved"]
+        moments = () if locked else (doubt.value.moment,)
+        assert reasons(await unit.run([msgspec.structs.replace(item, moments=moments)])) == ["approved"]
+        (row,) = await counter.table("message_key", client)
+        assert row["repeats_answered"] == 0
         assert await counter.journal(client) == [("hold", 3_000)]
 
     on(database, scenario)

@@ -52,7 +52,8 @@ class Message:
     reason: str
     moved: int = 0
     purchase: int | None = None  # the number of the message that began it
-    heard_again: bool = False
+    answered_again: int = 0  # answers beyond the first one that were not too late
+    relied_on: bool = False
     withdrawn: bool = False
     undone: bool = False  # a part of a purchase that was taken back alone
 
@@ -232,21 +233,24 @@ class Account:
     def _relied_on(self, operation: Operation) -> None:
         """The network counts on the approval that it names: nobody takes that back as unheard any more."""
         assert operation.about is not None
-        self.messages[operation.about].heard_again = True
+        self.messages[operation.about].relied_on = True
 
     def _repeat(self, operation: Operation) -> Expected:
         assert operation.about is not None
         message = self.messages[operation.about]
-        message.heard_again = True
+        message.answered_again += 1
         return Expected(message.reason, same_as=operation.about)
 
     def _withdraw(self, operation: Operation) -> Expected:
-        """91 was sent, and the approval became durable all the same."""
+        """91 was sent in the place of one answer, and the approval became durable all the same."""
         assert operation.about is not None
         message = self.messages[operation.about]
         if message.withdrawn or message.reason not in APPROVALS:
             return Expected("deadline_missed")
-        if message.heard_again:
+        if message.answered_again:
+            message.answered_again -= 1
+            return Expected(message.reason, same_as=operation.about)
+        if message.relied_on:
             return Expected(message.reason, same_as=operation.about)
         message.withdrawn, message.reason = True, "deadline_missed"
         purchase = self.about(operation)
