@@ -108,6 +108,15 @@ class EmbeddedPostgres:
         """Whether the postmaster lives, whoever started it."""
         return self.pid is not None
 
+    @property
+    def disk(self) -> Path:
+        """A directory on the file system that holds the cluster, or will hold it."""
+        home = self._home.resolve()
+        place = _existing(home)
+        if place != home and self._account is not None and not _can_enter(place, self._account):
+            return _existing(_CLUSTERS)
+        return place
+
     def dsn(self, user: str, database: str) -> str:
         """The address for asyncpg and psql."""
         socket_dir = quote(str((self._home / "run").resolve()), safe="/")
@@ -328,6 +337,11 @@ def _make_private(directory: Path, account: pwd.struct_passwd | None) -> None:
     directory.mkdir(mode=0o700)
     if account is not None:
         os.chown(directory, account.pw_uid, account.pw_gid)
+
+
+def _existing(path: Path) -> Path:
+    """The path itself, or the nearest directory above it that is there."""
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def _can_enter(directory: Path, account: pwd.struct_passwd) -> bool:

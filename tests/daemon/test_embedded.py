@@ -159,6 +159,18 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path, make: Maker) -> None:
     assert make(deep).dsn("a", "b") == server.dsn("a", "b")
 
 
+def test_the_disk_is_known_before_anything_is_on_it(tmp_path: Path, make: Maker) -> None:
+    server = make(tmp_path / "new" / "data")
+    before = server.disk
+    assert before.is_dir()
+    assert not (tmp_path / "new").exists()
+
+    server.start()
+
+    assert server.disk == (tmp_path / "new" / "data" / "postgresql").resolve()
+    assert server.disk.is_relative_to(before)
+
+
 def test_names_in_an_address_are_quoted(tmp_path: Path) -> None:
     assert EmbeddedPostgres(tmp_path).dsn("a@b", "c/d").startswith("postgresql://a%40b@/c%2Fd?host=/")
 
@@ -262,6 +274,15 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(embedded, "_CLUSTERS", folder)
     yield folder
     shutil.rmtree(folder)
+
+
+@needs_root
+def test_as_root_the_disk_is_that_of_the_place_which_the_account_reaches(tmp_path: Path, clusters: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+
+    assert EmbeddedPostgres(private).disk == clusters
+    assert EmbeddedPostgres(private / "new").disk == clusters
 
 
 @needs_root
