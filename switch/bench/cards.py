@@ -5,6 +5,7 @@ Copied by the database's administrator; the rows are the ones that :mod:`switch.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable
@@ -63,10 +64,18 @@ def issue_cards(stage: Stage, cards: CardRange, progress: Callable[[float], None
     vault = load_vault(stage.settings.vault)
 
     async def work(connection: Connection) -> None:
-        for start in range(cards.first, cards.first + cards.count, _CHUNK):
-            numbers = range(start, min(start + _CHUNK, cards.first + cards.count))
-            await _copy(connection, vault, cards, numbers)
-            progress((numbers[-1] + 1 - cards.first) / cards.count)
+        every = range(cards.first, cards.first + cards.count)
+        chunks = [every[start : start + _CHUNK] for start in range(0, cards.count, _CHUNK)]
+        # For the foreign key's trigger, which would look up every card's account once more.
+        await connection.execute("SET session_replication_role = replica")
+        # The next rows are made while PostgreSQL stores the ones before.
+        made = asyncio.create_task(asyncio.to_thread(_rows, vault, cards, chunks[0]))
+        for number, chunk in enumerate(chunks, 1):
+            rows = await made
+            if number < len(chunks):
+                made = asyncio.create_task(asyncio.to_thread(_rows, vault, cards, chunks[number]))
+            await _copy(connection, rows)
+            progress((chunk[-1] + 1 - cards.first) / cards.count)
         for table, column in (("account", "account_id"), ("card", "card_id")):
             # Both names are constants; the sequence goes on after the last id that was given by hand.
             await connection.execute(
@@ -77,10 +86,18 @@ def issue_cards(stage: Stage, cards: CardRange, progress: Callable[[float], None
     stage.server.ask(stage.database, work)
 
 
-async def _copy(connection: Connection, vault: PanVault, cards: CardRange, numbers: range) -> None:
+class _Rows(msgspec.Struct, frozen=True):
+    """Of the three tables, columns in the order of the constants above, or of the table."""
+
+    accounts: list[tuple[object, ...]]
+    cards: list[tuple[object, ...]]
+    entries: list[tuple[object, ...]]
+
+
+def _rows(vault: PanVault, cards: CardRange, numbers: range) -> _Rows:
     now = datetime.now(UTC)
     now_us = microseconds(now)
-    accounts, issued, entries = [], [], []
+    rows = _Rows([], [], [])
     for number in numbers:
         card_id, account_id = number + 1, (number + 1) * cards.stride
         pan = Pan(card_number(number))
@@ -89,11 +106,17 @@ async def _copy(connection: Connection, vault: PanVault, cards: CardRange, numbe
         fresh = Account(account_id, "JPY", 0, 0, 0, 0, GENESIS)
         entry = book(fresh, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, BALANCE_MINOR))
         digest = entry_hash(entry, "load", key, now_us, now_us, GENESIS)
-        accounts.append((account_id, "JPY", entry.posted_after, entry.seq, digest))
+        rows.accounts.append((account_id, "JPY", entry.posted_after, entry.seq, digest))
         sealed = vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES))
-        issued.append((card_id, account_id, lookup, sealed, pan.masked, "plain", EXPIRY, "101", "active", cards.locked))
-        entries.append(entry_row(ChainedEntry(entry, "load", key, now, now, GENESIS, digest)))
+        rows.cards.append(
+            (card_id, account_id, lookup, sealed, pan.masked, "plain", EXPIRY, "101", "active", cards.locked)
+        )
+        rows.entries.append(entry_row(ChainedEntry(entry, "load", key, now, now, GENESIS, digest)))
+    return rows
+
+
+async def _copy(connection: Connection, rows: _Rows) -> None:
     async with connection.transaction():
-        await connection.copy_records_to_table("account", records=accounts, columns=_ACCOUNT_COLUMNS)
-        await connection.copy_records_to_table("card", records=issued, columns=_CARD_COLUMNS)
-        await connection.copy_records_to_table("journal_entry", records=entries)
+        await connection.copy_records_to_table("account", records=rows.accounts, columns=_ACCOUNT_COLUMNS)
+        await connection.copy_records_to_table("card", records=rows.cards, columns=_CARD_COLUMNS)
+        await connection.copy_records_to_table("journal_entry", records=rows.entries)

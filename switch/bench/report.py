@@ -10,7 +10,7 @@ from switch.bench.books import BooksChecked
 from switch.bench.machine import Machine
 from switch.bench.processes import Memory
 
-__all__ = ["Codec", "GrowthReport", "GrowthStage", "HotCard", "Load", "PeerLoad", "SpeedReport", "table"]
+__all__ = ["Codec", "DiskSize", "GrowthReport", "GrowthStage", "HotCard", "Load", "PeerLoad", "SpeedReport", "table"]
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +84,13 @@ class SpeedReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class DiskSize(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one database when its measurement began: all tables of the switch (TOAST included), and their indexes."""
+
+    tables_bytes: int
+    indexes_bytes: int
+
+
 class GrowthStage(msgspec.Struct, frozen=True, kw_only=True):
     """One size of the tables."""
 
@@ -93,6 +100,7 @@ class GrowthStage(msgspec.Struct, frozen=True, kw_only=True):
     closed: Load
     open: Load
     throughput_to_empty: float
+    disk: DiskSize
     memory: Memory
     books: BooksChecked
 
@@ -194,7 +202,8 @@ def _growth(report: GrowthReport) -> Iterator[str]:
     yield ""
     for stage in report.stages:
         yield (
-            f"{stage.name}: {stage.entries:,} entries, {stage.cards:,} cards:"
+            f"{stage.name}: {stage.entries:,} entries, {stage.cards:,} cards,"
+            f" tables {stage.disk.tables_bytes / 1e9:.2f} GB, indexes {stage.disk.indexes_bytes / 1e9:.2f} GB:"
             f" {stage.throughput_to_empty:.2f} of the empty one's throughput (wanted >= 0.85),"
             f" daemon {stage.memory.resident_mib:.0f} MiB"
         )

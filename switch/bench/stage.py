@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -72,15 +72,18 @@ def child(*command: str, errors: IO[bytes]) -> subprocess.Popen[str]:
 class Server:
     """The embedded PostgreSQL, and what all its databases share. A context manager: it leaves nothing behind.
 
-    ``directory`` must lie on a disk: a file system in memory makes fsync free, and every figure a lie.
+    ``directory`` must lie on a disk: a file system in memory makes fsync free, and every figure a lie. ``disk_bytes``
+    is what all databases together will need: better refused at once than found out when the disk is full.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, disk_bytes: int = 0) -> None:
         self.directory = directory
         self.postgres = EmbeddedPostgres(directory, settings=POSTGRES)
+        self._disk_bytes = disk_bytes
 
     def __enter__(self) -> Server:
         try:
+            self._check_disk()
             self.postgres.start()
             # Keys, programs and their settings are those of `switch dev`.
             DevelopmentSwitch(self.directory, port_base=0).write_files()
@@ -93,6 +96,22 @@ class Server:
         self.postgres.destroy()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def _check_disk(self) -> None:
+        place = self.postgres.disk
+        free = shutil.disk_usage(place).free
+        if free < self._disk_bytes:
+            raise BenchFailed(
+                f"about {self._disk_bytes / 1e9:.1f} GB of disk are needed, {free / 1e9:.1f} GB are free in {place}"
+            )
+
+    def restart(self, settings: Mapping[str, str]) -> None:
+        """Starts PostgreSQL anew with other settings, with everything on disk."""
+        # Stopping writes a checkpoint too, but has a deadline.
+        self.ask("postgres", lambda connection: connection.execute("CHECKPOINT"))
+        self.postgres.stop()
+        self.postgres = EmbeddedPostgres(self.directory, settings=settings)
+        self.postgres.start()
+
     def version(self) -> str:
         """Of PostgreSQL, in words."""
         version: str = self.ask("postgres", lambda connection: connection.fetchval("SHOW server_version"))
@@ -100,19 +119,19 @@ class Server:
 
     def ask(self, database: str, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs ``work`` as the database's administrator. Raises JournalRefused and DatabaseUnavailable."""
+        return asyncio.run(self.connected(database, work))
 
-        async def run() -> T:
-            # Bulk work takes as long as it takes.
-            with translated():
-                connection = await asyncpg.connect(
-                    self.postgres.dsn("postgres", database), server_settings={"search_path": "switch", "jit": "off"}
-                )
-                try:
-                    return await work(connection)
-                finally:
-                    await connection.close(timeout=5)
-
-        return asyncio.run(run())
+    async def connected(self, database: str, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """The same inside an asyncio loop, so that several connections can work at once."""
+        # Bulk work takes as long as it takes.
+        with translated():
+            connection = await asyncpg.connect(
+                self.postgres.dsn("postgres", database), server_settings={"search_path": "switch", "jit": "off"}
+            )
+            try:
+                return await work(connection)
+            finally:
+                await connection.close(timeout=5)
 
     def cpu_seconds(self) -> float:
         """Of all PostgreSQL processes, ended ones included."""
@@ -152,8 +171,9 @@ class GeneratorProcess:
 
 
 class Stage:
-    """A database with the switch's schema, a daemon on it, and a generator that drives it. A context manager.
+    """A database with the switch's schema, a daemon on it, and a generator that drives it.
 
+    A context manager that can be entered again: daemon and generator live inside it, the database outlives it.
     ``connections`` is the daemon's setting: batches that may be under way at once.
     """
 
@@ -165,7 +185,7 @@ class Stage:
         self.late = 0  # answers 91: what was booked for them is withdrawn a little later
         self._connections = connections
         self._errors_path = server.directory / f"{database}.stderr"
-        self._errors: IO[bytes] = self._errors_path.open("wb")
+        self._errors: IO[bytes] | None = None
         self._daemon: subprocess.Popen[str] | None = None
         self._generator: GeneratorProcess | None = None
 
@@ -222,9 +242,10 @@ file = "{self.database}.log"
     def __enter__(self) -> Stage:
         try:
             settings = self.settings
-            self._daemon = child("switch.cli", "serve", "--config", str(self.config), errors=self._errors)
+            self._errors = errors = self._errors_path.open("ab")
+            self._daemon = child("switch.cli", "serve", "--config", str(self.config), errors=errors)
             self._wait_ready(f"http://127.0.0.1:{settings.operations.port}/readyz")
-            self._generator = GeneratorProcess("127.0.0.1", settings.listener[0].port, self._errors)
+            self._generator = GeneratorProcess("127.0.0.1", settings.listener[0].port, errors)
         except BaseException:
             self.__exit__()
             raise
@@ -236,7 +257,9 @@ file = "{self.database}.log"
         if self._daemon is not None:
             self._daemon.terminate()
             _end(self._daemon, _STOP_SECONDS)
-        self._errors.close()
+        if self._errors is not None:
+            self._errors.close()
+        self._generator = self._daemon = self._errors = None
 
     def _wait_ready(self, url: str) -> None:
         assert self._daemon is not None

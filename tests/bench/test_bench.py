@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from switch.bench.books import check_books
-from switch.bench.growth import GrowthCourse, Size, run_growth
+from switch.bench.filling import Size
+from switch.bench.growth import GrowthCourse, run_growth
 from switch.bench.plot import plot
 from switch.bench.processes import cpu_seconds, memory_of, tree_of
 from switch.bench.report import GrowthReport, SpeedReport, table
@@ -150,7 +151,10 @@ def test_growth(server: Server) -> None:
     entries, messages, holds = server.ask("bench_1", lambda connection: connection.fetchrow(full))
     assert entries >= 4_000 and messages >= 3_800 and holds >= 3_800
     assert msgspec.json.decode(msgspec.json.encode(report), type=GrowthReport) == report
-    assert "of the empty one's throughput" in table(report)
+    assert report.stages[1].disk.tables_bytes > report.stages[0].disk.tables_bytes > 0
+    assert report.stages[1].disk.indexes_bytes > report.stages[0].disk.indexes_bytes > 0
+    assert "GB: 1.00 of the empty one's throughput" in table(report)
+    assert any("s left" in text for text in told)
 
 
 def test_a_daemon_that_does_not_start_says_why(server: Server) -> None:
@@ -162,19 +166,28 @@ def test_a_daemon_that_does_not_start_says_why(server: Server) -> None:
         pass
 
 
-def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "when", "processes"),
+    [
+        pytest.param([], "warm-up", 2, id="while daemon and generator run"),
+        pytest.param(["--rows", "200000"], "full: 200,000 entries, holds and messages: 10 %", 0, id="while it fills"),
+    ],
+)
+def test_an_interrupted_run_leaves_nothing_behind(
+    tmp_path: Path, options: list[str], when: str, processes: int
+) -> None:
     command = [sys.executable, "-c", "from switch.cli.bench import bench; bench()", "--quick", "--data", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
     for line in process.stderr:
-        if "warm-up" in line:
+        if when in line:
             break
     family = tree_of(process.pid)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 
     assert process.returncode == 1
-    assert len(family) > 2, "daemon and generator were there"
+    assert len(family) > processes, "daemon and generator were there, unless it was filling"
     assert list(tmp_path.iterdir()) == []
     assert [pid for pid in family if Path(f"/proc/{pid}/exe").exists()] == []
 
