@@ -12,7 +12,10 @@ The table, by who asks (columns: what the other side is answered, and whether th
 
 from __future__ import annotations
 
+from collections import deque
+
 from switch.contracts.reason import Reason
+from switch.network.correlation import Near, nearest
 from switch.wire.inbound import ManagementFunction
 
 __all__ = ["Dialogue"]
@@ -20,16 +23,24 @@ __all__ = ["Dialogue"]
 # Echoes of a peer that never answers would pile up; the session is closed long before so many.
 _OUTSTANDING_MAX = 128
 
+# To tell a second answer from one to nothing.
+_ANSWERED_MAX = 16
+
 
 class Dialogue:
-    """The state of sign-on, and our unanswered 0800s by STAN (DE11), which is counted per session."""
+    """The state of sign-on, and our unanswered 0800s by STAN (DE11), which is counted per session.
 
-    __slots__ = ("_asked", "_stan", "signed_on")
+    An 0810 answers the 0800 with its STAN, unless its DE70 names another function than was asked for. An answer that
+    comes after the time-out still counts as one.
+    """
+
+    __slots__ = ("_answered", "_asked", "_stan", "signed_on")
 
     def __init__(self) -> None:
         self.signed_on = False
         self._stan = 0
         self._asked: dict[str, ManagementFunction] = {}
+        self._answered: deque[str] = deque(maxlen=_ANSWERED_MAX)
 
     def ask(self, function: ManagementFunction) -> str:
         """The STAN for an 0800 of ours that is sent now."""
@@ -42,12 +53,25 @@ class Dialogue:
             self.signed_on = False
         return stan
 
-    def answered(self, stan: str, *, approved: bool) -> ManagementFunction | None:
-        """What the 0810 with this STAN answers, or None when we did not ask it."""
-        function = self._asked.pop(stan, None)
+    def answered(
+        self, stan: str, *, said: ManagementFunction | None = None, approved: bool
+    ) -> ManagementFunction | None:
+        """What the 0810 with this STAN answers, or None when we did not ask it.
+
+        ``said`` is the function in its DE70; None when it has no DE70.
+        """
+        function = self._asked.get(stan)
+        if function is None or said not in {None, function}:
+            return None
+        del self._asked[stan]
+        self._answered.append(stan)
         if function is ManagementFunction.SIGN_ON and approved:
             self.signed_on = True
         return function
+
+    def nearest(self, mti: str, stan: str, said: ManagementFunction | None) -> Near:
+        """What an answer that matched nothing may have meant."""
+        return nearest(mti, stan, said, self._asked, self._answered)
 
     def asked(self, function: ManagementFunction) -> Reason:
         """The peer's 0800 is taken in; the reason for its 0810 is returned."""

@@ -197,12 +197,23 @@ class Reception:
     def _take_answer(self, inbound: Inbound) -> None:
         """An answer of the peer: of all that there are, we only ever wait for 0810s."""
         fields = inbound.fields
-        stan = fields.get("11", "")
+        stan, code = fields.get("11", ""), fields.get("70")
+        said = None
+        if code is not None:
+            said = self._link.dialect.management_functions.get(code, ManagementFunction.OTHER)
         approved = fields.get("39") == self._link.approved_code
-        function = self._dialogue.answered(stan, approved=approved) if inbound.mti[1:3] == "81" else None
+        function = self._dialogue.answered(stan, said=said, approved=approved) if inbound.mti[1:3] == "81" else None
         if function is None:
             self._stats.answers_unexpected += 1
-            log.warning("answer_unexpected", session=self._sender.label, mti=inbound.mti, stan=stan)
+            near = self._dialogue.nearest(inbound.mti, stan, said)
+            log.warning(
+                "answer_unexpected",
+                session=self._sender.label,
+                mti=inbound.mti,
+                stan=stan,
+                nearest=near.question,
+                differs=near.differs,
+            )
         elif function is ManagementFunction.SIGN_ON:
             self.sign_on_due = inf
             if approved:
