@@ -18,6 +18,7 @@ from switch.daemon.logs import configure_logging
 from switch.daemon.serve import Ready, serve
 from switch.daemon.settings import (
     Settings,
+    check_links,
     load_dialects,
     load_programs,
     load_security_codes,
@@ -26,6 +27,7 @@ from switch.daemon.settings import (
 )
 from switch.journal.connection import connect
 from switch.journal.migrate import migrate
+from switch.network.settings import ListenerSettings
 
 if TYPE_CHECKING:
     from switch.daemon.dev import DevelopmentSwitch
@@ -145,12 +147,13 @@ def migrate_command(config: Path) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_option
 def check_config(file: Path, as_json: bool) -> None:
-    """Check a settings FILE and everything that it names: programs, dialects, keys. Starts nothing."""
+    """Check a settings FILE and everything that it names: programs, dialects, keys, certificates. Starts nothing."""
     settings = load_settings(file)
     programs = load_programs(settings.programs)
     dialects = load_dialects(settings)
     load_vault(settings.vault)
     load_security_codes(settings.vault, programs)
+    check_links(settings)
     if as_json:
         print_json({"ok": True, "programs": sorted(programs), "dialects": sorted(dialects)})
         return
@@ -158,6 +161,16 @@ def check_config(file: Path, as_json: bool) -> None:
     click.echo(f"  programs   {', '.join(sorted(programs))}")
     click.echo(f"  dialects   {', '.join(sorted(dialects))}")
     for listener in settings.listener:
-        click.echo(f"  listens    {listener.host}:{listener.port}  {listener.dialect}, sign-on {listener.sign_on}")
+        click.echo(
+            f"  listens    {listener.host}:{listener.port}  {listener.dialect}, sign-on {listener.sign_on}, "
+            f"{_listener_tls(listener)}, {'from ' + ', '.join(listener.allow) if listener.allow else 'from anywhere'}"
+        )
     for dialer in settings.dialer:
-        click.echo(f"  dials      {dialer.host}:{dialer.port}  {dialer.dialect}")
+        targets = ", then ".join(str(target) for target in dialer.targets)
+        click.echo(f"  dials      {targets}  {dialer.dialect}, {'TLS' if dialer.tls is not None else 'no TLS'}")
+
+
+def _listener_tls(listener: ListenerSettings) -> str:
+    if listener.tls is None:
+        return "no TLS"
+    return "TLS" if listener.tls.client_ca is None else "mutual TLS"

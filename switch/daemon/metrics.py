@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from switch.journal.unit import UnitOfWork
+from switch.network.closing import CloseReason
 from switch.network.stats import NetworkStats
 from switch.processing.batch import BatchLoop
 from switch.processing.withdrawals import Withdrawals
@@ -60,7 +61,16 @@ class Metrics(Collector):
             "switch_withdrawals_waiting", "Late approvals not yet taken back", self._withdrawals.depth
         )
         yield GaugeMetricFamily("switch_queue_depth", "Messages that wait for a batch", self._loop.queue_depth)
+        closed = CounterMetricFamily(
+            "switch_network_sessions_closed", "Sessions by why they ended", labels=["network", "reason"]
+        )
+        for name, network in self._networks.items():
+            for reason in CloseReason:
+                closed.add_metric([name, reason.value], network.sessions_closed[reason])
+        yield closed
         for field in fields(NetworkStats):
+            if field.name == "sessions_closed":
+                continue
             family = GaugeMetricFamily if field.name in _GAUGES else CounterMetricFamily
             metric = family(f"switch_network_{field.name}", f"{field.name} by network", labels=["network"])
             for name, network in self._networks.items():

@@ -25,6 +25,7 @@ from switch.daemon.metrics import Metrics
 from switch.daemon.operations import serve_operations
 from switch.daemon.settings import (
     Settings,
+    check_links,
     load_dialects,
     load_programs,
     load_security_codes,
@@ -80,6 +81,7 @@ class _Rooms:
         self.dialects = load_dialects(settings)
         vault = load_vault(settings.vault)
         security = load_security_codes(settings.vault, self.programs)
+        check_links(settings)
         self.drain = Drain(settings.drain_seconds)
         self.withdrawals = Withdrawals()
         lanes = settings.database.connections

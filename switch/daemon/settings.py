@@ -17,6 +17,7 @@ from switch.contracts.reason import Reason
 from switch.contracts.secret import Secret
 from switch.issuer.program import Program
 from switch.journal.connection import DatabaseSettings
+from switch.network.certificates import check_tls
 from switch.network.settings import DialerSettings, ListenerSettings
 from switch.processing.batch import BatchSettings
 from switch.vault.keys import DATA_KEY_BYTES, LOOKUP_KEY_BYTES, load_cvk, load_key
@@ -29,6 +30,7 @@ __all__ = [
     "OperationsSettings",
     "Settings",
     "VaultSettings",
+    "check_links",
     "load_dialects",
     "load_programs",
     "load_security_codes",
@@ -148,6 +150,13 @@ def load_dialects(settings: Settings) -> dict[str, Dialect]:
                 dialect.response_code(reason)
             dialects[link.dialect] = dialect
     return dialects
+
+
+def check_links(settings: Settings) -> None:
+    """Reads the certificates and keys of listeners and dialers. Raises ConfigurationError naming link, key and file."""
+    links: list[ListenerSettings | DialerSettings] = [*settings.listener, *settings.dialer]
+    for link in links:
+        check_tls(link)
 
 
 def _decode(path: Path, kind: type[T], hook: Callable[[type, Any], Any] | None = None) -> T:

@@ -35,6 +35,22 @@ Polls
     A frame of length zero is a keep-alive. It is answered with one, at a limited rate (``switch.network.polls``), and
     never started from here.
 
+Strangers
+    A connection is judged by its address when it is accepted (allow-list, places in all and by address) and takes its
+    place before TLS begins. The handshake runs in a task of its own, within a time limit, so that the accept loop waits
+    for nobody. Only then there is a session. What is logged about those who get none is metered; all are counted.
+
+TLS
+    ``switch.network.tls`` gives a session the same kind of stream as TCP does, so that nothing behind it knows the
+    difference. The name in a peer's certificate, checked against an authority, is part of the session's label.
+
+Diallers
+    One session at a time with the first of several hosts that gives one; the primary comes first at each attempt.
+
+Answers that match nothing
+    Of the peer's answers we wait for 0810s only, each by its STAN and function. One that matches none is counted and
+    logged with the question that comes nearest and the fields that differ (``switch.network.correlation``).
+
 Failing
     What a peer can cause closes that peer's session at most. Only a broken invariant
     (:class:`~switch.contracts.errors.InvariantBroken`, raised by the intake) leaves this room.

@@ -16,6 +16,7 @@ class CloseReason(StrEnum):
     PARTIAL_FRAME = "partial_frame"  # half a frame, then silence
     PEER_DEAD = "peer_dead"  # echoes unanswered
     PEER_NOT_READING = "peer_not_reading"
+    NEVER_SIGNED_ON = "never_signed_on"  # within sign_on_timeout_seconds
     SIGN_ON_REFUSED = "sign_on_refused"
     SIGN_ON_UNANSWERED = "sign_on_unanswered"
     DRAINED = "drained"  # the program stops, in order

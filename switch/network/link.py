@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import socket
 
 import trio
 
@@ -11,10 +10,13 @@ from switch.contracts.errors import ConfigurationError
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.network.arrival import Intake
+from switch.network.certificates import Certificates
 from switch.network.deadlines import Deadlines
 from switch.network.drain import Drain
-from switch.network.settings import LinkSettings
+from switch.network.log_meter import LogMeter
+from switch.network.settings import DialerSettings, ListenerSettings
 from switch.network.stats import NetworkStats
+from switch.network.tcp import PeerAddress
 from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect
 from switch.wire.framing import Framer
@@ -29,12 +31,12 @@ _numbers = itertools.count(1)
 class Link:
     """One listener or dialer: its settings, its codec, the way into the house, and what is answered without the house.
 
-    Raises ConfigurationError when the dialect can't do what the settings ask for.
+    Raises ConfigurationError when the dialect can't do what the settings ask for, or ``tls`` names unusable files.
     """
 
     def __init__(
         self,
-        settings: LinkSettings,
+        settings: ListenerSettings | DialerSettings,
         intake: Intake,
         *,
         dialect: Dialect,
@@ -48,6 +50,8 @@ class Link:
         self.stats = stats if stats is not None else NetworkStats()
         self.drain = drain if drain is not None else Drain()
         self.deadlines = Deadlines(settings.request_deadline_seconds)
+        self.certificates = None if settings.tls is None else Certificates(settings.tls, settings.network, self.stats)
+        self.meter = LogMeter(trio.current_time())
         self.sessions_open = 0
         self.not_signed_on = self._bare(Reason.NOT_SIGNED_ON)
         self.draining = self._bare(Reason.UNAVAILABLE)
@@ -59,18 +63,8 @@ class Link:
         settings = self.settings
         return Framer(settings.framing or self.dialect.framing, settings.frame_bytes_max)
 
-    def adopt(self, stream: trio.SocketStream) -> str:
-        """A new connection's name: network, number and the peer's address. Switches TCP keep-alive on.
-
-        Keep-alive finds a peer whose machine has vanished where echoes are switched off.
-        """
-        try:
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            address = stream.socket.getpeername()
-            peer = f"{address[0]}:{address[1]}"
-        except OSError:
-            # The peer may have gone between connecting and now.
-            peer = "unknown"
+    def label(self, peer: PeerAddress) -> str:
+        """A new connection's name: network, number and the peer's address."""
         return f"{self.settings.network}#{next(_numbers)} {peer}"
 
     def can_say(self, function: ManagementFunction) -> bool:

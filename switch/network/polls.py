@@ -9,29 +9,25 @@ answered.
 
 from __future__ import annotations
 
+from switch.network.bucket import Bucket
+
 __all__ = ["PollMeter"]
 
 _BURST = 4.0
 _PER_SECOND = 1.0
 
 
-class PollMeter:
-    """A token bucket for the answers to polls of one session. Times are seconds of any one clock.
+class PollMeter(Bucket):
+    """Meters the answers to polls of one session. Times are seconds of any one clock.
 
     Invariant: at most one answer for each poll, and at most ``4 + seconds`` answers within any span of time.
     """
 
-    __slots__ = ("_as_of", "_tokens")
+    __slots__ = ()
 
     def __init__(self, now: float) -> None:
-        self._tokens = _BURST
-        self._as_of = now
+        super().__init__(_BURST, _PER_SECOND, now)
 
     def should_answer(self, now: float) -> bool:
         """Whether this poll is answered; to be called once for each."""
-        self._tokens = min(_BURST, self._tokens + (now - self._as_of) * _PER_SECOND)
-        self._as_of = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
+        return self.take(now)

@@ -54,6 +54,7 @@ class Reception:
         self.draining = False
         self.was_signed_on = False  # at any time
         self.sign_on_due = inf  # when our own sign-on must have been answered; inf: none is on its way
+        self.first_sign_on_due = inf  # when either side must have signed on for the first time; inf: never, or it has
         self.signed_off = trio.Event()  # our sign-off was answered
         self._link = link
         self._settings = link.settings
@@ -64,6 +65,8 @@ class Reception:
         self._polls = PollMeter(trio.current_time())
         self._counted_as_signed_on = False
         self._refusal: Answer | None = None  # what a request gets without the house; None: it is welcome
+        if link.settings.sign_on_required and link.settings.sign_on_timeout_seconds:
+            self.first_sign_on_due = trio.current_time() + link.settings.sign_on_timeout_seconds
         self._note_sign_on()
 
     @property
@@ -228,7 +231,9 @@ class Reception:
         signed_on = self._dialogue.signed_on
         if signed_on is not self._counted_as_signed_on:
             self._counted_as_signed_on = signed_on
-            self.was_signed_on |= signed_on
+            if signed_on:
+                self.was_signed_on = True
+                self.first_sign_on_due = inf
             self._stats.sessions_signed_on += 1 if signed_on else -1
             log.info("sign_on_changed", session=self._sender.label, signed_on=signed_on)
         if self.draining:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import structlog
 import trio
@@ -24,6 +25,7 @@ from switch.contracts.errors import InvariantBroken, SwitchError
 from switch.contracts.message import Answer
 from switch.network.arrival import Arrival
 from switch.network.closing import CloseReason
+from switch.network.connection import Connection, failure_text
 from switch.network.in_flight import InFlight
 from switch.network.link import Link
 from switch.network.liveness import Due, Liveness
@@ -49,23 +51,26 @@ a reset can take answers with it that the peer has not read yet."""
 class Session:
     """Owns one stream. ``await session.run()`` returns when it has ended; only InvariantBroken leaves it.
 
-    It counts as open from the moment it is made, so that an accept loop sees it at once: whoever makes one runs it.
+    It counts as open from the moment it is made: whoever makes one runs it.
 
     Invariant: ``link.stats.in_flight`` counts this session's arrivals while it lives, and none after.
     """
 
-    def __init__(self, link: Link, stream: trio.SocketStream) -> None:
+    def __init__(self, link: Link, connection: Connection) -> None:
         now = trio.current_time()
         settings = link.settings
         self.link = link
         self.stats = link.stats
-        self.label = link.adopt(stream)
+        self.label = connection.label
         self.close_reason: CloseReason | None = None
+        self._lost_by = ""  # what broke the connection, where something did
         self._settings = settings
-        self._stream = stream
+        self._connection = connection
+        self._stream = connection.stream
         self._framer = link.framer()
         self._poll = self._framer.encode(b"")
         self._outbox = Outbox(settings.outbox_bytes_max)
+        self._written = trio.Event()  # all is sent, and the end of the stream after it
         self._in_flight = InFlight()
         self._liveness = Liveness(
             echo_interval=settings.echo_interval_seconds,
@@ -139,7 +144,7 @@ class Session:
 
     async def run(self) -> CloseReason:
         """Until it ends; the reason is returned. Closes the stream whatever happens."""
-        log.info("session_opened", session=self.label)
+        log.info("session_opened", session=self.label, tls=self._connection.tls)
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -160,6 +165,7 @@ class Session:
         self._reception.end()
         self.link.sessions_open -= 1
         self.stats.sessions_open -= 1
+        self.stats.sessions_closed[self.close_reason] += 1
         self.stats.in_flight -= self._in_flight.count
         log.info(
             "session_closed",
@@ -167,13 +173,16 @@ class Session:
             reason=self.close_reason.value,
             seconds=round(trio.current_time() - self._opened_at, 3),
             unsettled=self._in_flight.count,
+            error=self._lost_by,
         )
 
     async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
         """Runs one of the four tasks: its failure ends this session and no other."""
         try:
             await task()
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            if self.close_reason is None:
+                self._lost_by = failure_text(error)
             self.close(CloseReason.CONNECTION_LOST)
         except InvariantBroken:
             # The books are in doubt: the program must stop, not just this session.
@@ -250,7 +259,7 @@ class Session:
         with trio.move_on_after(self._settings.request_deadline_seconds + _PARTING_SECONDS):
             await self._in_flight.below(1)
         self._outbox.finish()
-        await self._outbox.drained()  # bounded by the writer's own time-out
+        await self._written.wait()  # bounded by the writer's own time-out
         self.close(reason)
 
     # ── the writer
@@ -262,11 +271,14 @@ class Session:
                 if data:
                     await self._stream.send_all(data)
                 else:
-                    await self._stream.send_eof()
+                    # A peer that has gone meanwhile misses nothing but the goodbye.
+                    with suppress(trio.BrokenResourceError):
+                        await self._stream.send_eof()
             if timeout.cancelled_caught:
                 self.close(CloseReason.PEER_NOT_READING)
                 return
             if not data:
+                self._written.set()
                 return
             self._outbox.sent(len(data))
 
@@ -277,6 +289,9 @@ class Session:
             now = trio.current_time()
             if now >= self._reception.sign_on_due:
                 self.close(CloseReason.SIGN_ON_UNANSWERED)
+                return
+            if now >= self._reception.first_sign_on_due:
+                self.close(CloseReason.NEVER_SIGNED_ON)
                 return
             misses = self._liveness.misses
             due = self._liveness.check(now)
@@ -289,7 +304,8 @@ class Session:
                 return
             if due is Due.ECHO:
                 self._reception.ask(ManagementFunction.ECHO)
-            await trio.sleep_until(min(self._liveness.due_at(now), self._reception.sign_on_due))
+            sign_on_due = min(self._reception.sign_on_due, self._reception.first_sign_on_due)
+            await trio.sleep_until(min(self._liveness.due_at(now), sign_on_due))
 
     # ── the drainer
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
+
+from switch.network.closing import CloseReason
 
 __all__ = ["NetworkStats"]
 
@@ -18,7 +21,12 @@ class NetworkStats:
     sessions_signed_on: int = 0
     in_flight: int = 0  # arrivals that are not settled, on sessions that live
     sessions_opened: int = 0
-    sessions_refused: int = 0  # connections beyond sessions_max
+    sessions_closed: Counter[CloseReason] = field(default_factory=Counter)
+    sessions_refused: int = 0  # connections beyond sessions_max or sessions_per_peer_max
+    addresses_refused: int = 0  # connections from outside the allow-list
+    handshakes_failed: int = 0  # of TLS: the peer had no session
+    certificates_reloaded: int = 0  # changed files were taken into use
+    certificate_reloads_failed: int = 0  # changed files could not be used: the old ones still are
     sessions_crashed: int = 0  # closed by an error nobody expected
     frames_in: int = 0  # polls not counted
     frames_out: int = 0

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.command import switch
 from tests.house import House
+from tests.network.authority import SERVER, Authority
 
 
 @pytest.fixture
@@ -51,6 +52,9 @@ def test_good_settings(settings: Path) -> None:
         ("[[listener]]", "[[listener]]\nrequest_deadline_seconds = 0", ["request_deadline_seconds", "listener"]),
         ('sign_on = "optional"', 'sign_on = "perhaps"', ["sign_on", "listener"]),
         ('dialect = "iso87_ascii"', 'dialect = "iso99"', ["iso99"]),
+        ("[[listener]]", '[[listener]]\nallow = ["10.0.0.0/33"]', ["allow", "10.0.0.0/33", "listener"]),
+        ("[[listener]]", '[[listener]]\ntls = { certificate = "a.crt" }', ["key", "listener[0].tls"]),
+        ("[[listener]]", '[[dialer]]\ndialect = "iso87_ascii"\nhosts = ["a"]\n[[listener]]', ["hosts: a", "dialer"]),
         ("[database]", "[database", ["TOML"]),
         ("pan_data_key_current = 1", "pan_data_key_current = 7", ["pan_data_key_current", "7"]),
         ("pan_data_key_current = 1\n", "", ["pan_data_key_current"]),
@@ -122,3 +126,36 @@ def test_every_command_reads_the_same_settings(settings: Path) -> None:
         complaint = switch(*arguments, "--config", str(settings)).complaint
         assert str(settings) in complaint and "colour" in complaint
         assert switch(*arguments, config=settings).complaint == complaint
+
+
+def test_certificates_are_read_and_links_are_described(settings: Path) -> None:
+    authority = Authority(settings.parent)
+    files = authority.files(SERVER, stem="ours")
+    replace(
+        settings,
+        "[[listener]]",
+        """[[dialer]]
+dialect = "iso87_ascii"
+hosts = ["primary.example:8583", "[2001:db8::7]:9000"]
+tls = { ca = "authority.pem", server_name = "acquirer.example" }
+
+[[listener]]
+allow = ["10.0.0.0/8", "192.0.2.7"]
+tls = { certificate = "ours.crt", key = "ours.key", client_ca = "authority.pem" }""",
+    )
+    good = switch("check-config", str(settings))
+    assert (good.code, good.err) == (0, "")
+    assert "sign-on optional, mutual TLS, from 10.0.0.0/8, 192.0.2.7\n" in good.out
+    assert "no TLS, from anywhere\n" in good.out
+    assert "dials      primary.example:8583, then [2001:db8::7]:9000  iso87_ascii, TLS\n" in good.out
+
+    files["key"].chmod(0o644)
+    open_to_all = switch("check-config", str(settings)).complaint
+    files["key"].unlink()
+    missing = switch("check-config", str(settings)).complaint
+    for complaint in (open_to_all, missing):
+        assert "listener iso87_ascii: tls.key" in complaint and str(files["key"]) in complaint
+    authority.files(SERVER, stem="ours")
+    replace(settings, 'ca = "authority.pem", server', 'ca = "nothing.pem", server')
+    assert "dialer iso87_ascii: tls.ca" in switch("check-config", str(settings)).complaint
+    assert "tls.ca" in switch("serve", "--config", str(settings)).complaint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from switch.daemon.embedded import EmbeddedPostgres
 from switch.journal.migrate import migrations
 from tests.chaos.daemon import Daemon, database, running, wait_until
 from tests.house import House
+from tests.network.authority import SERVER, Authority
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,39 @@ def test_livez_readyz_and_metrics(house: House) -> None:
         assert daemon.page("/livez")[0] == 200
         assert daemon.stop() == 0
     assert daemon.said.read_bytes() == b""
+
+
+# ── sessions over TLS
+
+
+def test_mutual_tls_from_the_settings_file_to_the_metrics(house: House) -> None:
+    authority = Authority(house.directory)
+    authority.files(SERVER, stem="ours")
+    daemon = Daemon(house, "secured")
+    daemon.set("[[listener]]", 'tls = { certificate = "ours.crt", key = "ours.key", client_ca = "authority.pem" }')
+    with running(daemon):
+        address = ("127.0.0.1", daemon.ports["iso87_ascii"])
+        with (
+            socket.create_connection(address, timeout=5) as plain,
+            authority.client("acquirer.example").wrap_socket(plain, server_hostname=SERVER) as secured,
+        ):
+            secured.sendall(b"\x00\x00")
+            assert secured.recv(2) == b"\x00\x00"  # a poll and its answer
+            with socket.create_connection(address, timeout=5) as stranger:
+                stranger.sendall(b"\x00\x00")
+                stranger.shutdown(socket.SHUT_WR)
+                while stranger.recv(100):
+                    pass
+            metrics = daemon.page("/metrics")[1]
+            assert 'switch_network_handshakes_failed_total{network="iso87_ascii"} 1.0' in metrics
+            assert 'switch_network_sessions_open{network="iso87_ascii"} 1.0' in metrics
+            assert 'switch_network_sessions_closed_total{network="iso87_ascii",reason="peer_dead"} 0.0' in metrics
+            assert 'switch_network_addresses_refused_total{network="iso87_ascii"} 0.0' in metrics
+        assert daemon.stop() == 0
+    events = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    (opened,) = [event for event in events if event["event"] == "session_opened"]
+    assert opened["session"].endswith(" acquirer.example") and opened["tls"] == "TLSv1.3"
+    assert [event["level"] for event in events if event["event"] == "handshake_failed"] == ["warning"]
 
 
 # ── the database

@@ -64,8 +64,8 @@ def approval() -> Answer:
 class Peer:
     """A card network on one connection: its own framer, the same codec."""
 
-    def __init__(self, stream: trio.SocketStream, name: str = "iso87_ascii", frame_bytes_max: int = 8192) -> None:
-        self.stream = stream
+    def __init__(self, stream: Any, name: str = "iso87_ascii", frame_bytes_max: int = 8192) -> None:
+        self.stream = stream  # a SocketStream, or TLS on one
         self.codec = codec(name)
         self.framer = Framer(dialect(name).framing, frame_bytes_max)
         self._received: list[bytes] = []
@@ -144,10 +144,14 @@ class Served:
         self.finished = trio.Event()
         self._streams: list[trio.SocketStream] = []
 
-    async def connect(self) -> Peer:
-        stream = await trio.open_tcp_stream(self.address.host, self.address.port)
+    async def stream(self, source: str | None = None) -> trio.SocketStream:
+        """A bare connection, from an address of the loopback network."""
+        stream = await trio.open_tcp_stream(self.address.host, self.address.port, local_address=source)
         self._streams.append(stream)
-        return Peer(stream, self.name)
+        return stream
+
+    async def connect(self, source: str | None = None) -> Peer:
+        return Peer(await self.stream(source), self.name)
 
     async def signed_on(self) -> Peer:
         peer = await self.connect()

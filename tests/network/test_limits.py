@@ -96,7 +96,7 @@ async def test_a_peer_that_sends_and_never_reads_is_dropped(mock_clock: MockCloc
             slow, other = await served.connect(), await served.connect()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(house.approve_all)
-                nursery.start_soon(_flood, slow.stream, slow.frame(purchase()) * 100)
+                nursery.start_soon(flood, slow.stream, slow.frame(purchase()) * 100)
                 # Either the outbox overflows, or the kernel takes no more and the writer's time-out passes.
                 while served.stats.sessions_open == 2:
                     await other.hears_nothing_more()
@@ -106,7 +106,7 @@ async def test_a_peer_that_sends_and_never_reads_is_dropped(mock_clock: MockCloc
     assert closed_because(logs)[0] == "peer_not_reading"
 
 
-async def _flood(stream: trio.SocketStream, data: bytes) -> None:
+async def flood(stream: trio.SocketStream, data: bytes) -> None:
     try:
         while True:
             await stream.send_all(data)
