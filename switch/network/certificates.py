@@ -20,8 +20,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
-# Sessions last for days, so that resuming one saves nothing; and a ticket would let a client in whose authority has
-# been taken away. Renegotiation has no use here and a history of attacks. An end without TLS's goodbye is an end.
+# Sessions last for days, so that resuming one saves nothing, and a client that goes without having read its tickets
+# resets its own connection. Renegotiation has no use here and a history of attacks. An end of TCP without TLS's goodbye
+# leaves our direction open, as without TLS.
 _OPTIONS = ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
 
 _Stamp = tuple[tuple[int, int, int] | None, ...]

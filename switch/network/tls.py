@@ -85,10 +85,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
             data = self._decrypted(limit)
         if self._outgoing.pending:
             await (self._send_alert if self._failure else self._flush)()
-        if self._failure is None or data:
+        if data or not (self._parted or self._failure):
             return data
         if self._parted:
-            # OpenSSL may refuse what comes after our goodbye. Nobody misses it, and the peer's own end still counts.
+            # OpenSSL stops reading when our goodbye crosses with data. Nobody misses that; the peer's own end counts.
             await self._discard()
             return b""
         raise trio.BrokenResourceError("TLS broke") from self._failure
