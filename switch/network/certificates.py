@@ -30,8 +30,18 @@ _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 def check_tls(settings: ListenerSettings | DialerSettings) -> None:
     """Reads what ``tls`` names. Raises ConfigurationError naming link, key and file, never what is in it."""
-    if settings.tls is not None:
-        _context(settings.tls, settings.network)
+    if settings.tls is None:
+        return
+    context = _context(settings.tls, settings.network)
+    if isinstance(settings, DialerSettings):
+        server_name = settings.tls.server_name
+        for name in [server_name] if server_name else [target.host for target in settings.targets]:
+            try:
+                context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+            except ValueError:
+                raise ConfigurationError(
+                    f"dialer {settings.network}: tls: {name}: no certificate can have that name"
+                ) from None
 
 
 class Certificates:

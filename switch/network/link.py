@@ -10,7 +10,7 @@ from switch.contracts.errors import ConfigurationError
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.network.arrival import Intake
-from switch.network.certificates import Certificates
+from switch.network.certificates import Certificates, check_tls
 from switch.network.deadlines import Deadlines
 from switch.network.drain import Drain
 from switch.network.log_meter import LogMeter
@@ -50,6 +50,7 @@ class Link:
         self.stats = stats if stats is not None else NetworkStats()
         self.drain = drain if drain is not None else Drain()
         self.deadlines = Deadlines(settings.request_deadline_seconds)
+        check_tls(settings)
         self.certificates = None if settings.tls is None else Certificates(settings.tls, settings.network, self.stats)
         self.meter = LogMeter(trio.current_time())
         self.sessions_open = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,19 @@ def test_a_dialer_s_authorities_are_named(tmp_path: Path) -> None:
         dialect="iso87_ascii", host="127.0.0.1", port=1, tls=DialerTls(ca=tmp_path / "missing.pem")
     )
     with pytest.raises(ConfigurationError, match=r"dialer iso87_ascii: tls\.ca .*missing\.pem: No such file"):
+        check_tls(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "server_name", "bad"),
+    [("a.example", ".b.example", ".b.example"), ("a..example", "", "a..example"), ("a..example", "b.example", "")],
+)
+def test_a_name_that_no_certificate_has(host: str, server_name: str, bad: str) -> None:
+    settings = DialerSettings(dialect="iso87_ascii", host=host, port=1, tls=DialerTls(server_name=server_name))
+    if not bad:
+        check_tls(settings)
+        return
+    with pytest.raises(ConfigurationError, match=rf"tls: {re.escape(bad)}: no certificate can"):
         check_tls(settings)
 
 

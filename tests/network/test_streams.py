@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -16,7 +17,7 @@ from switch.network.arrival import Arrival
 from switch.network.polls import PollMeter
 from switch.wire.codec import Codec
 from switch.wire.inbound import Inbound
-from tests.network.support import House, Peer, approval, serving
+from tests.network.support import House, Peer, approval, serving, until
 from tests.network.test_liveness import closed_because
 from tests.wire.support import purchase
 
@@ -52,6 +53,21 @@ async def test_fifty_frames_in_one_segment(name: str) -> None:
         assert sorted([await peer.hears_code() for _ in stans]) == [(stan, "00") for stan in stans]
         assert served.stats.in_flight == 0
         assert served.stats.frames_in == served.stats.frames_out == 50
+
+
+async def test_a_peer_that_ends_and_then_vanishes_has_ended() -> None:
+    house = House()
+    with capture_logs() as logs:
+        async with serving(house, sign_on="optional") as served:
+            peer = await served.connect()
+            await peer.say(f11="000001")
+            arrival = await house.next()
+            await peer.stream.send_eof()
+            await trio.testing.wait_all_tasks_blocked()
+            peer.reset()
+            arrival.drop()
+            await until(lambda: served.stats.sessions_open == 0)
+    assert closed_because(logs) == ["peer_closed"]
 
 
 async def test_an_impossible_length_closes_after_what_came_before_it_is_served() -> None:
