@@ -84,10 +84,12 @@ class _Rooms:
         check_links(settings)
         self.drain = Drain(settings.drain_seconds)
         self.withdrawals = Withdrawals()
-        lanes = settings.database.connections
-        self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats(), lanes=lanes)
-        # One more than there are lanes: the withdrawals have their own.
-        self.units = [UnitOfWork(settings.database, self.programs, security, _now) for _ in range(lanes + 1)]
+        self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats())
+        # One more than there are workers: the withdrawals have their own.
+        self.units = [
+            UnitOfWork(settings.database, self.programs, security, _now)
+            for _ in range(settings.database.connections + 1)
+        ]
         self.networks: dict[str, NetworkStats] = {}
         self.metrics = Metrics(self.loop, self.withdrawals, self.units, self.networks)
         self.ready = False
@@ -133,8 +135,8 @@ async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], 
     async with trio.open_nursery() as undoing:
         undoing.start_soon(rooms.withdrawals.run, rooms.units[0])
         async with trio.open_nursery() as workers:
-            for lane, unit in enumerate(rooms.units[1:]):
-                workers.start_soon(rooms.loop.run, lane, unit)
+            for unit in rooms.units[1:]:
+                workers.start_soon(rooms.loop.run, unit)
             async with trio.open_nursery() as links:
                 listeners = await _open_links(rooms, links)
                 rooms.ready = True

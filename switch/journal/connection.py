@@ -28,7 +28,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     issuing_dsn: str = ""  # for ``switch card`` and ``switch account load``; defaults to dsn
     owner_dsn: str = ""  # for ``switch migrate``
     password_file: Path | None = None
-    connections: int = 1  # batches that may be under way at once; each card has its lane
+    connections: int = 1  # batches that may be under way at once
     connect_timeout_seconds: float = 2.0
     unit_timeout_seconds: float = 15.0
 

@@ -48,6 +48,7 @@ async def run_dialer(
     link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain)
     async with trio.open_nursery() as watcher:
         watcher.start_soon(link.deadlines.run)
+        watcher.start_soon(link.postman.run)
         task_status.started()
         await _keep_connected(link, settings, draw)
         watcher.cancel_scope.cancel()

@@ -8,6 +8,7 @@ import trio
 from switch.network.certificates import certificate_names
 from switch.network.connection import Connection, failure_text
 from switch.network.link import Link
+from switch.network.plain import PlainStream
 from switch.network.tcp import PeerAddress
 from switch.network.tls import TlsStream
 
@@ -28,7 +29,7 @@ async def shake_hands(
     """
     label = link.label(peer)
     if link.certificates is None:
-        return Connection(stream, label)
+        return Connection(PlainStream(stream), label)
     tls = TlsStream(stream, link.certificates.current(), server_name=server_name)
     error = "timeout"
     with link.drain.cuts_short(), trio.move_on_after(link.certificates.handshake_timeout_seconds):

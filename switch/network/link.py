@@ -14,6 +14,7 @@ from switch.network.certificates import Certificates, check_tls
 from switch.network.deadlines import Deadlines
 from switch.network.drain import Drain
 from switch.network.log_meter import LogMeter
+from switch.network.postman import Postman
 from switch.network.settings import DialerSettings, ListenerSettings
 from switch.network.stats import NetworkStats
 from switch.network.tcp import PeerAddress
@@ -50,6 +51,7 @@ class Link:
         self.stats = stats if stats is not None else NetworkStats()
         self.drain = drain if drain is not None else Drain()
         self.deadlines = Deadlines(settings.request_deadline_seconds)
+        self.postman = Postman()
         check_tls(settings)
         self.certificates = None if settings.tls is None else Certificates(settings.tls, settings.network, self.stats)
         self.meter = LogMeter(trio.current_time())

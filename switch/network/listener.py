@@ -77,6 +77,7 @@ async def serve_listener(
     address = ListenerAddress(*listeners[0].socket.getsockname()[:2])
     async with trio.open_nursery() as watcher:
         watcher.start_soon(link.deadlines.run)
+        watcher.start_soon(link.postman.run)
         async with trio.open_nursery() as sessions:
             async with trio.open_nursery() as accepting:
                 for listener in listeners:

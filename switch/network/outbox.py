@@ -1,6 +1,8 @@
-"""What waits to be sent on one session: frames from many hands, taken by one writer and joined into one send."""
+"""What waits to be sent on one session: frames from many hands, joined into one send."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import trio
 
@@ -10,17 +12,18 @@ __all__ = ["Outbox"]
 class Outbox:
     """Bounded in bytes, those that are being sent included.
 
-    :meth:`put` never blocks, so that whoever has a decision never waits for a slow peer. Sending is the writer's:
-    :meth:`take`, send, :meth:`sent`.
+    :meth:`put` never blocks, so that whoever has a decision never waits for a slow peer. What the kernel takes at once
+    is sent by :meth:`send_now`; the rest is the writer's: :meth:`take`, send, :meth:`sent`.
     """
 
-    __slots__ = ("_bytes_max", "_drained", "_finished", "_frames", "_ready", "_waiting_bytes")
+    __slots__ = ("_being_sent", "_bytes_max", "_drained", "_finished", "_frames", "_ready", "_waiting_bytes")
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
         self._finished = False
+        self._being_sent = False  # by the writer
         self._ready: trio.Event | None = None  # the writer waits for frames
         self._drained: trio.Event | None = None  # somebody waits until all is sent
 
@@ -40,8 +43,21 @@ class Outbox:
             return False
         self._frames.append(frame)
         self._waiting_bytes += len(frame)
-        self._wake()
         return True
+
+    def send_now(self, send: Callable[[bytes], int] | None) -> None:
+        """Gives ``send`` what waits; it tells how many bytes it took. The rest, or without it all, is the writer's."""
+        if self._being_sent or not self._frames:
+            return  # the writer looks again when it is through
+        if send is not None:
+            data = b"".join(self._frames)
+            self._frames.clear()
+            taken = send(data)
+            self.sent(taken)
+            if taken == len(data):
+                return
+            self._frames.append(data[taken:])
+        self._wake()
 
     def finish(self) -> None:
         """Takes nothing more in; the writer sends what is there, and then the end of the stream."""
@@ -50,11 +66,14 @@ class Outbox:
 
     async def take(self) -> bytes:
         """All that waits, joined; waits while there is nothing. Empty: finished, and all is sent."""
-        if not self._frames and not self._finished:
+        self._being_sent = False
+        # A loop, because what it was woken for may have been sent before its turn came.
+        while not self._frames and not self._finished:
             self._ready = trio.Event()
             await self._ready.wait()
         data = b"".join(self._frames)
         self._frames.clear()
+        self._being_sent = True
         return data
 
     def sent(self, count_bytes: int) -> None:

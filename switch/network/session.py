@@ -4,7 +4,7 @@ Theory of operation: four tasks live in one nursery and end together.
 
     ========  =====================================================================================
     reader    bytes to frames to messages; 0800s and refusals are answered on the spot, the rest goes to the intake
-    writer    whatever waits in the outbox, joined into one send
+    writer    what waits in the outbox and the link's postman could not send at once (see ``postman``)
     keeper    echoes, the dead peer, the half frame, the sign-on that nobody answers
     drainer   sleeps until the program stops, then parts in order
     ========  =====================================================================================
@@ -30,6 +30,7 @@ from switch.network.in_flight import InFlight
 from switch.network.link import Link
 from switch.network.liveness import Due, Liveness
 from switch.network.outbox import Outbox
+from switch.network.plain import PlainStream
 from switch.network.reception import Reception
 from switch.wire.errors import FramingError
 from switch.wire.inbound import Inbound, ManagementFunction
@@ -70,6 +71,7 @@ class Session:
         self._framer = link.framer()
         self._poll = self._framer.encode(b"")
         self._outbox = Outbox(settings.outbox_bytes_max)
+        self._postman_called = False
         self._written = trio.Event()  # all is sent, and the end of the stream after it
         self._in_flight = InFlight()
         self._liveness = Liveness(
@@ -121,10 +123,26 @@ class Session:
         if self.gone:
             return False
         if self._outbox.put(frame):
+            if not self._postman_called:
+                self._postman_called = True
+                self.link.postman.call(self._send_now)
             return True
         # Dropping one answer would be worse than dropping the session: the peer would wait for it in vain.
         self.close(CloseReason.PEER_NOT_READING)
         return False
+
+    def _send_now(self) -> None:
+        """The postman's: what the kernel takes at once."""
+        self._postman_called = False
+        try:
+            self._outbox.send_now(self._stream.send_now if isinstance(self._stream, PlainStream) else None)
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        if self.close_reason is None:
+            self._lost_by = failure_text(error)
+        self.close(CloseReason.CONNECTION_LOST)
 
     def settled(self, arrival: Arrival) -> None:
         """The arrival is in flight no more."""
@@ -181,9 +199,7 @@ class Session:
         try:
             await task()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            if self.close_reason is None:
-                self._lost_by = failure_text(error)
-            self.close(CloseReason.CONNECTION_LOST)
+            self._lose(error)
         except InvariantBroken:
             # The books are in doubt: the program must stop, not just this session.
             raise

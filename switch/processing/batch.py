@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ from switch.issuer.stored import fingerprint, idempotency_key
 from switch.journal.bridge import on_asyncio
 from switch.journal.unit import UnitOfWork
 from switch.network.arrival import Arrival, Delivery
+from switch.processing.waiting_room import Queued, WaitingRoom
 from switch.processing.withdrawals import Withdrawals
 
 __all__ = ["BatchLoop", "BatchSettings", "ProcessingStats"]
@@ -33,11 +34,12 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     queue_depth_max: int = 2048  # messages that wait; then the sessions stop reading
     batch_messages_max: int = 256
+    batch_beside_messages_min: int = 16  # for fewer, no batch sets out beside one that is under way
     doubt_retry_seconds: float = 0.2  # between attempts to learn what a broken commit did
 
     def __post_init__(self) -> None:
-        if self.queue_depth_max < 1 or self.batch_messages_max < 1:
-            raise ValueError("queue_depth_max and batch_messages_max are at least 1")
+        if min(self.queue_depth_max, self.batch_messages_max, self.batch_beside_messages_min) < 1:
+            raise ValueError("queue_depth_max, batch_messages_max and batch_beside_messages_min are at least 1")
         if self.doubt_retry_seconds <= 0:
             raise ValueError("doubt_retry_seconds is above 0")
 
@@ -55,9 +57,6 @@ class ProcessingStats:
     withdrawals: int = 0
 
 
-_Queued: TypeAlias = tuple[Arrival, Item]
-
-
 class PanLookup(Protocol):
     """The part of the vault that finds a card by its number."""
 
@@ -67,12 +66,7 @@ class PanLookup(Protocol):
 
 
 class BatchLoop:
-    """Takes arrivals (:meth:`intake`), decides and books them in batches, answers them when they are durable.
-
-    With several lanes, as many batches may be under way at once. All messages of a card take the same lane, so they
-    are decided in the order in which they came, and two lanes meet only on the account of two cards: the journal keeps
-    that right (see ``switch.journal.unit``).
-    """
+    """Takes arrivals (:meth:`intake`), decides and books them in batches, answers them when they are durable."""
 
     def __init__(
         self,
@@ -80,48 +74,39 @@ class BatchLoop:
         vault: PanLookup,
         withdrawals: Withdrawals,
         stats: ProcessingStats,
-        *,
-        lanes: int = 1,
     ) -> None:
         self._settings = settings
         self._vault = vault
         self._withdrawals = withdrawals
         self.stats = stats
-        room = max(1, settings.queue_depth_max // lanes)
-        self._lanes = [trio.open_memory_channel[_Queued](room) for _ in range(lanes)]
+        self._waiting = WaitingRoom(
+            room=settings.queue_depth_max,
+            batch_max=settings.batch_messages_max,
+            beside_min=settings.batch_beside_messages_min,
+        )
 
     async def intake(self, arrival: Arrival) -> None:
-        """Queues one arrival; waits while its lane is full, and lets nobody else run otherwise."""
-        item = self._item(arrival)
-        entrance, _ = self._lanes[item.pan_lookup[0] % len(self._lanes)]
-        try:
-            entrance.send_nowait((arrival, item))
-        except trio.WouldBlock:
-            await entrance.send((arrival, item))
+        """Queues one arrival; waits while the queue is full, and lets nobody else run otherwise."""
+        await self._waiting.put((arrival, self._item(arrival)))
 
     @property
     def queue_depth(self) -> int:
         """Messages that wait."""
-        return sum(entrance.statistics().current_buffer_used for entrance, _ in self._lanes)
+        return len(self._waiting)
 
     def close(self) -> None:
-        """No more arrivals; :meth:`run` ends when its lane is empty."""
-        for entrance, _ in self._lanes:
-            entrance.close()
+        """No more arrivals; :meth:`run` ends when none waits."""
+        self._waiting.close()
 
-    async def run(self, lane: int, unit: UnitOfWork) -> None:
-        """The worker of one lane, with a unit of work of its own."""
-        _, queue = self._lanes[lane]
-        async for first in queue:
-            batch = [first]
-            while len(batch) < self._settings.batch_messages_max:
-                try:
-                    batch.append(queue.receive_nowait())
-                except (trio.WouldBlock, trio.EndOfChannel):
-                    break
-            await self._process(unit, batch)
+    async def run(self, unit: UnitOfWork) -> None:
+        """One worker. Several may run, each with a unit of work of its own."""
+        while batch := await self._waiting.take():
+            try:
+                await self._process(unit, batch)
+            finally:
+                self._waiting.done(batch)
 
-    async def _process(self, unit: UnitOfWork, batch: Sequence[_Queued]) -> None:
+    async def _process(self, unit: UnitOfWork, batch: Sequence[Queued]) -> None:
         """One batch from queue to answers. Whatever was answered 91 while it waited is not booked at all."""
         started = time.perf_counter()
         unsettled = [queued for queued in batch if not queued[0].settled]

@@ -147,10 +147,52 @@ async def test_outbox_wakes_its_writer(autojump_clock: MockClock) -> None:
         for piece in (b"a", b"b"):
             await trio.testing.wait_all_tasks_blocked()
             outbox.put(piece)
+            outbox.send_now(None)
             await outbox.drained()
         outbox.finish()
     assert taken == [b"a", b"b"]
     assert outbox.waiting_bytes == 0
+
+
+async def test_what_the_kernel_does_not_take_at_once_is_the_writers(autojump_clock: MockClock) -> None:
+    outbox = Outbox(100)
+    now: list[bytes] = []
+    taken: list[bytes] = []
+    hold = trio.Event()
+
+    def two_bytes(data: bytes) -> int:
+        now.append(data)
+        return min(2, len(data))
+
+    async def write() -> None:
+        while data := await outbox.take():
+            taken.append(data)
+            await hold.wait()
+            outbox.sent(len(data))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        outbox.put(b"ab")
+        outbox.send_now(two_bytes)
+        assert (now, outbox.waiting_bytes) == ([b"ab"], 0)
+        outbox.put(b"cd")
+        outbox.put(b"efg")
+        outbox.send_now(two_bytes)  # wakes the writer for the rest ...
+        outbox.send_now(two_bytes)  # ... which is there to be sent until its turn comes
+        await trio.testing.wait_all_tasks_blocked()
+        assert (now, taken) == ([b"ab", b"cdefg", b"efg"], [b"g"])
+        outbox.put(b"h")
+        outbox.send_now(two_bytes)
+        assert len(now) == 3, "nothing overtakes what the writer is sending"
+        hold.set()
+        await outbox.drained()
+        outbox.put(b"ijk")
+        outbox.send_now(two_bytes)
+        outbox.send_now(two_bytes)  # the writer has been woken for nothing
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.finish()
+    assert taken == [b"g", b"h"]
+    assert now[3:] == [b"ijk", b"k"]
 
 
 async def test_in_flight_wakes_each_waiter_at_its_own_number(autojump_clock: MockClock) -> None:

@@ -32,7 +32,7 @@ async def test_an_accepted_connection_has_its_options() -> None:
         peer = await served.signed_on()
         await peer.say()
         session = (await house.next())._route
-        assert options(session._stream) == [7, 3, 2, 12_500]  # type: ignore[attr-defined]  # a look inside
+        assert options(session._stream._transport) == [7, 3, 2, 12_500]  # type: ignore[attr-defined]  # a look inside
 
 
 async def test_a_dialled_connection_has_them_too() -> None:
@@ -41,7 +41,7 @@ async def test_a_dialled_connection_has_them_too() -> None:
         peer = await network.signed_on_call()
         await peer.say()
         session = (await house.next())._route
-        assert options(session._stream) == [7, 3, 2, 12_500]  # type: ignore[attr-defined]  # a look inside
+        assert options(session._stream._transport) == [7, 3, 2, 12_500]  # type: ignore[attr-defined]  # a look inside
         peer.stream.socket.close()
 
 
