@@ -15,13 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from switch.contracts.secret import Pan, Secret
-from switch.daemon.issue import Issued, issue_card
+from switch.daemon.issue import Issued, add_credential, issue_card
 from switch.daemon.settings import load_programs, load_security_codes, load_settings, load_vault
 from switch.journal import issuing, reads
 from switch.journal.connection import Connection, connect
@@ -35,7 +35,7 @@ _numbers = itertools.count(int(time.time() * 1000) % 10**8)
 
 @dataclass(frozen=True)
 class IssuedCard:
-    """A card that a test issued for itself."""
+    """A card that a test issued for itself, as one of its numbers shows it."""
 
     pan: Pan
     expiry: str
@@ -47,6 +47,7 @@ class IssuedCard:
     program: str
     card_id: int
     account_id: int
+    credential_id: int | None = None  # None: the card's own number
 
 
 class House:
@@ -184,6 +185,43 @@ class House:
             program=program,
             card_id=card_id,
             account_id=account_id,
+        )
+
+    def new_credential(
+        self,
+        card: IssuedCard,
+        *,
+        status: str = "active",
+        network: str = "",
+        expiry: str = "3106",
+        service_code: str = "201",
+    ) -> IssuedCard:
+        """A further number of the card: the same account by another number, with codes of its own."""
+        settings = load_settings(self.config)
+        vault = load_vault(settings.vault)
+        codes = load_security_codes(settings.vault, load_programs(settings.programs))
+        pan = new_pan()
+        credential_id = self.ask(
+            lambda connection: add_credential(
+                connection,
+                vault,
+                pan,
+                card.card_id,
+                expiry=expiry,
+                service_code=service_code,
+                status=status,
+                network=network,
+            )
+        )
+        return replace(
+            card,
+            pan=pan,
+            expiry=expiry,
+            service_code=service_code,
+            cvv=codes.cvv(card.program, pan, expiry, service_code),
+            icvv=codes.cvv(card.program, pan, expiry, "999"),
+            cvv2=codes.cvv(card.program, pan, expiry, "000"),
+            credential_id=credential_id,
         )
 
     def change_card(self, card: IssuedCard, *, status: str | None = None, locked: bool | None = None) -> None:

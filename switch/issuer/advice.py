@@ -269,7 +269,7 @@ def _changed(
         available += movement.amount_minor * ((movement.credit is Side.AVAILABLE) - (movement.debit is Side.AVAILABLE))
     if not concern and available < account.floor_minor and available < account.available_minor:
         concern = "below_floor"
-    elif not concern and spent_minor > 0 and card.status is not CardStatus.ACTIVE:
+    elif not concern and spent_minor > 0 and card.standing is not CardStatus.ACTIVE:
         concern = "card_not_active"
     return Decision(
         answer=_ACCEPTED,

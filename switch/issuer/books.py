@@ -74,7 +74,7 @@ class Books:
         self._programs = programs
         self._security = security
         self.now = now
-        self.cards: dict[bytes, Card] = {}  # by PAN look-up value
+        self.cards: dict[bytes, Card] = {}  # by PAN look-up value: a card is there once for each number that came
         self.accounts: dict[int, Account] = {}
         self.usages: dict[int, Usage] = {}  # by card
         self.holds: dict[int, dict[int, Hold]] = {}  # by account, then hold
@@ -232,6 +232,7 @@ class Books:
             state=decision.remember_as,
             moved_minor=decision.moved_minor,
             hold_id=None if decision.hold is None else decision.hold.hold_id,
+            credential_id=None if card is None or card.credential is None else card.credential.credential_id,
             original_stan="" if original is None else original.stan,
             original_transmitted="" if original is None else original.transmitted,
         )

@@ -80,13 +80,29 @@ def card_known(case: Case) -> Verdict:
 
 
 def card_status(case: Case) -> Verdict:
-    """The issuer's status: only an active card spends."""
+    """The issuer's status: only an active card spends, and with a credential only an active one, where it is good.
+
+    The card's status comes before the credential's, and that before the network that the credential is restricted to:
+    on another one it is a product that is not served there.
+    """
     card, _, _ = _known(case)
-    return Verdict({"status": card.status}, _STATUS_REASON.get(card.status))
+    credential = card.credential
+    if credential is None:
+        return Verdict({"status": card.status}, _STATUS_REASON.get(card.status))
+    network = case.request.network
+    seen: Seen = {
+        "status": card.status,
+        "credential": credential.credential_id,
+        "credential_status": credential.status,
+        "only_on": credential.network,
+        "network": network,
+    }
+    elsewhere = credential.network not in ("", network)
+    return Verdict(seen, _STATUS_REASON.get(card.standing) or (Reason.PRODUCT_NOT_ALLOWED if elsewhere else None))
 
 
 def card_expiry(case: Case) -> Verdict:
-    """The card is good through the last day of its month (program's zone), and DE14, if sent, says the same month."""
+    """The number is good through the last day of its month (program's zone), and DE14, if sent, says the same month."""
     card, _, _ = _known(case)
     sent = case.request.expiry
     seen: Seen = {"card_expiry": card.expiry, "sent_expiry": sent, "today": case.today.isoformat()}
@@ -98,7 +114,7 @@ def card_expiry(case: Case) -> Verdict:
 
 
 def cardholder_lock(case: Case) -> Verdict:
-    """The cardholder locked the card themselves, and can open it again."""
+    """The cardholder locked the card themselves, with all of its numbers, and can open it again."""
     card, _, _ = _known(case)
     return Verdict({"locked": card.locked}, Reason.CARD_LOCKED if card.locked else None)
 
@@ -119,6 +135,8 @@ def pin(case: Case) -> Verdict:
 
 def security_code(case: Case) -> Verdict:
     """Every code that was sent is checked: CVV or iCVV of the track (82 when wrong), CVV2 (N7 or 05 when wrong).
+
+    Codes are computed over the number that was presented, with its own expiry and service code.
 
     A program may demand CVV2 where the card is not present.
     """
@@ -236,7 +254,7 @@ def monthly_limit(case: Case) -> Verdict:
 
 
 def lifetime_limit(case: Case) -> Verdict:
-    """What the card number ever spent."""
+    """What the card ever spent, with any of its numbers."""
     usage, (_, _, program) = _usage(case), _known(case)
     return _period_limit(case, program.limits.lifetime, usage.lifetime_minor, usage.lifetime_count)
 

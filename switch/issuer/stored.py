@@ -4,6 +4,10 @@ The record serves three ends: a repeat gets the stored answer, a reversal or adv
 can read why. The idempotency key is made of what the network promises to be unique for one message and its repeats:
 network, MTI class, DE2, DE7, DE11, DE32, DE37. DE2 enters as its keyed look-up value, so the key can't be turned back
 into a card number by trying them all.
+
+A card may have several numbers. The key has the one that was presented: a repeat is the same message, number included.
+Everything that looks for *another* message (reversals, advices, increments, tombstones) goes by the card, so that it
+finds the original whichever number either came with.
 """
 
 from __future__ import annotations
@@ -90,6 +94,7 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     state: MessageState = MessageState.ANSWERED
     moved_minor: int = 0  # what this message itself put on hold or posted
     hold_id: int | None = None  # the purchase it moved
+    credential_id: int | None = None  # the number it came with; None for the card's own
     repeats_answered: int = 0  # how often the answer was given again, and not too late
     original_stan: str = ""  # reversals: what they said of their original
     original_transmitted: str = ""

@@ -1,4 +1,6 @@
-"""What the issuer's staff does to the books: opening accounts with cards, changing cards, loading money."""
+"""What the issuer's staff does to the books: opening accounts with cards, giving cards further numbers, changing both,
+loading money.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,17 @@ from switch.journal.chain import ChainedEntry, entry_hash, microseconds
 from switch.journal.connection import Connection, translated
 from switch.journal.rows import account_of, entry_row
 
-__all__ = ["NewCard", "change_card", "load_account", "next_card_id", "open_account"]
+__all__ = [
+    "NewCard",
+    "NewCredential",
+    "add_credential",
+    "change_card",
+    "change_credential",
+    "load_account",
+    "next_card_id",
+    "next_credential_id",
+    "open_account",
+]
 
 
 class NewCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +44,20 @@ class NewCard(msgspec.Struct, frozen=True, kw_only=True):
     locked: bool
 
 
+class NewCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """A further number for a card. ``network`` is empty where it shall be good on all of them."""
+
+    credential_id: int
+    card_id: int
+    pan_lookup: bytes
+    pan_sealed: bytes
+    pan_masked: str
+    expiry: str
+    service_code: str
+    status: str
+    network: str
+
+
 async def next_card_id(connection: Connection) -> int:
     """An id for a card to issue: it is part of what seals the card number, so it comes first."""
     with translated():
@@ -42,7 +68,7 @@ async def next_card_id(connection: Connection) -> int:
 async def open_account(connection: Connection, card: NewCard) -> int:
     """Opens an account in ``card.currency`` and issues its card; returns the account's id.
 
-    Raises JournalRefused when the card number is issued already.
+    Raises JournalRefused when the number is a card's or a credential's already.
     """
     with translated():
         account_id: int = await connection.fetchval(
@@ -69,21 +95,60 @@ async def change_card(connection: Connection, card_id: int, *, status: str | Non
     return changed
 
 
+async def next_credential_id(connection: Connection) -> int:
+    """An id for a credential to add: it too is part of what seals the number."""
+    with translated():
+        credential_id: int = await connection.fetchval("SELECT next_credential_id()")
+    return credential_id
+
+
+async def add_credential(connection: Connection, credential: NewCredential) -> None:
+    """Gives a card a further number.
+
+    Raises JournalRefused when the number is a card's or a credential's already, or there is no such card.
+    """
+    with translated():
+        await connection.execute(
+            "SELECT add_credential($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            credential.credential_id,
+            credential.card_id,
+            credential.pan_lookup,
+            credential.pan_sealed,
+            credential.pan_masked,
+            credential.expiry,
+            credential.service_code,
+            credential.status,
+            credential.network,
+        )
+
+
+async def change_credential(connection: Connection, credential_id: int, *, status: str) -> bool:
+    """Sets the status; False when there is no such credential."""
+    with translated():
+        changed: bool = await connection.fetchval("SELECT change_credential($1, $2)", credential_id, status)
+    return changed
+
+
 async def load_account(
     connection: Connection, pan_lookup: bytes, amount_minor: int, reference: str, now: datetime
 ) -> bool:
-    """Credits money that came in outside the networks. The same reference loads the same account once.
+    """Credits money that came in outside the networks. The same reference loads the same card once, whichever of its
+    numbers names it.
 
     Returns False when the reference was booked before. Raises JournalRefused, also when it was booked with
     another amount, and InvariantBroken for an amount that is not above zero.
     """
-    key = hashlib.blake2b(f"load\x1f{reference}".encode(), key=pan_lookup, digest_size=16).digest()
     with translated():
+        own_lookup: bytes | None = await connection.fetchval(
+            "SELECT c.pan_lookup FROM card_number n JOIN card c USING (card_id) WHERE n.pan_lookup = $1 LIMIT 1",
+            pan_lookup,
+        )
+        if own_lookup is None:
+            raise LookupError("there is no such card")
+        key = hashlib.blake2b(f"load\x1f{reference}".encode(), key=own_lookup, digest_size=16).digest()
         async with connection.transaction():
-            row = await connection.fetchrow("SELECT * FROM load_unit($1, $2, true)", [pan_lookup], [key])
+            row = await connection.fetchrow("SELECT * FROM load_unit($1, $2, true)", [own_lookup], [key])
             assert row is not None, "load_unit gives one row for each look-up value"
-            if row["account_id"] is None:
-                raise LookupError("there is no such card")
             account = account_of(row)
             booked = await connection.fetchval(
                 "SELECT amount FROM journal_entry WHERE account_id = $1 AND cause = 'load' AND cause_key = $2",

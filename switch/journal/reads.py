@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,11 +15,14 @@ from switch.journal.rows import Row, chained_entry_of
 
 __all__ = [
     "AccountShown",
+    "CardFound",
     "CardShown",
+    "CredentialShown",
     "Fault",
     "account_of_card",
     "accounts",
     "cards",
+    "credentials",
     "entries",
     "explain",
     "programs_in_use",
@@ -37,6 +41,26 @@ class AccountShown(msgspec.Struct, frozen=True):
     seq: int
 
 
+class CardFound(NamedTuple):
+    """Where a card number leads. ``credential_id`` is None for the card's own number."""
+
+    account_id: int
+    card_id: int
+    credential_id: int | None
+
+
+class CredentialShown(msgspec.Struct, frozen=True):
+    """A further number of a card as a person may see it."""
+
+    credential: int
+    card: int
+    number: str  # masked
+    network: str | None  # None: good on all of them
+    expiry: str
+    status: str
+    added_at: datetime
+
+
 class CardShown(msgspec.Struct, frozen=True):
     """A card as a person may see it."""
 
@@ -48,6 +72,7 @@ class CardShown(msgspec.Struct, frozen=True):
     status: str
     locked: bool
     issued_at: datetime
+    credentials: list[CredentialShown]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -69,22 +94,38 @@ async def accounts(connection: Connection, account_ids: list[int] | None = None)
     return [AccountShown(*row.values()) for row in rows]
 
 
-async def account_of_card(connection: Connection, pan_lookup: bytes) -> tuple[int, int] | None:
-    """(account id, card id) of a card number, by its look-up value."""
+async def account_of_card(connection: Connection, pan_lookup: bytes) -> CardFound | None:
+    """Where a card number leads, the card's own or a credential's, by its look-up value."""
     with translated():
-        row = await connection.fetchrow("SELECT account_id, card_id FROM card WHERE pan_lookup = $1", pan_lookup)
-    return None if row is None else (row["account_id"], row["card_id"])
+        row = await connection.fetchrow(
+            "SELECT account_id, card_id, credential_id FROM card_number WHERE pan_lookup = $1 LIMIT 1", pan_lookup
+        )
+    return None if row is None else CardFound(*row.values())
+
+
+async def credentials(connection: Connection, card_id: int | None = None) -> list[CredentialShown]:
+    """All further numbers of cards, or those of the one."""
+    with translated():
+        rows = await connection.fetch(
+            "SELECT credential_id, card_id, pan_masked, nullif(network, ''), expiry, status, added_at FROM credential"
+            " WHERE $1::bigint IS NULL OR card_id = $1 ORDER BY credential_id",
+            card_id,
+        )
+    return [CredentialShown(*row.values()) for row in rows]
 
 
 async def cards(connection: Connection, card_id: int | None = None) -> list[CardShown]:
-    """All cards, or the one."""
+    """All cards, or the one, each with its credentials."""
+    of_card: dict[int, list[CredentialShown]] = defaultdict(list)
+    for credential in await credentials(connection, card_id):
+        of_card[credential.card].append(credential)
     with translated():
         rows = await connection.fetch(
-            "SELECT card_id, account_id, pan_masked, program, expiry, status, locked, issued_at FROM card"
-            " WHERE $1::bigint IS NULL OR card_id = $1 ORDER BY card_id",
+            "SELECT card_id AS card, account_id AS account, pan_masked AS number, program, expiry, status, locked,"
+            " issued_at FROM card WHERE $1::bigint IS NULL OR card_id = $1 ORDER BY card_id",
             card_id,
         )
-    return [CardShown(*row.values()) for row in rows]
+    return [CardShown(**dict(row), credentials=of_card[row["card"]]) for row in rows]
 
 
 async def programs_in_use(connection: Connection) -> set[str]:
@@ -123,7 +164,8 @@ async def explain(connection: Connection, *, account_id: int | None, key: bytes 
     """The decided messages of an account (newest first) or the one with the key, each with its trace."""
     with translated():
         rows = await connection.fetch(
-            "SELECT m.*, c.pan_masked FROM message_key m LEFT JOIN card c USING (card_id)"
+            "SELECT m.*, c.pan_masked, k.pan_masked AS credential_masked FROM message_key m"
+            " LEFT JOIN card c USING (card_id) LEFT JOIN credential k USING (credential_id)"
             " WHERE ($1::bigint IS NULL OR m.account_id = $1) AND ($2::bytea IS NULL OR m.key = $2)"
             " ORDER BY m.decided_at DESC, m.key LIMIT 1000",
             account_id,
@@ -137,6 +179,7 @@ def _explained(row: Any) -> dict[str, Any]:  # a Record; its columns are named h
         "key": row["key"].hex(),
         "account": row["account_id"] or None,
         "card": row["pan_masked"],
+        "credential": row["credential_masked"],  # the number that it came with, where it was not the card's own
         "network": row["network"],
         "mti": row["mti"],
         "operation": row["operation"],

@@ -10,7 +10,7 @@ import msgspec
 from switch.contracts.message import Answer, Kind, Operation, Request
 from switch.issuer.account import Account, Entry, EntryKind, Movement, Side
 from switch.issuer.books import Concern
-from switch.issuer.card import Card, CardStatus
+from switch.issuer.card import Card, CardStatus, Credential
 from switch.issuer.case import Decision, Step
 from switch.issuer.hold import Hold, HoldState
 from switch.issuer.stored import MessageState, StoredMessage
@@ -66,7 +66,8 @@ def account_of(row: Row) -> Account:
 
 
 def card_of(row: Row) -> Card:
-    """From the columns of ``card``."""
+    """From the columns of ``card_number``."""
+    credential_id = row["credential_id"]
     return Card(
         row["card_id"],
         row["account_id"],
@@ -75,6 +76,9 @@ def card_of(row: Row) -> Card:
         row["service_code"],
         _CARD_STATUS[row["status"]],
         row["locked"],
+        None
+        if credential_id is None
+        else Credential(credential_id, _CARD_STATUS[row["credential_status"]], row["network"]),
     )
 
 
@@ -191,7 +195,7 @@ def chained_entry_of(row: Row) -> ChainedEntry:
 def message_row(
     message: StoredMessage, decision: Decision, request: Request, decided_at: datetime
 ) -> tuple[object, ...]:
-    """A row of ``message_key``. Nothing of it is card data: the card is named by its id."""
+    """A row of ``message_key``. Nothing of it is card data: card and credential are named by their ids."""
     return (
         message.account_id,
         message.key,
@@ -224,6 +228,7 @@ def message_row(
         _encode_json(message.answer).decode(),
         trace_json(decision.trace),
         decided_at,
+        message.credential_id,
     )
 
 
@@ -258,6 +263,7 @@ def stored_of(row: Row) -> StoredMessage:
         repeats_answered=row["repeats_answered"],
         original_stan=row["original_stan"],
         original_transmitted=row["original_transmitted"],
+        credential_id=row["credential_id"],
     )
 
 

@@ -3,7 +3,7 @@
 The two serve different needs and have different keys (PCI DSS v4, 3.5.1.1). The hash is deterministic, so that an index
 finds the card of an arriving message; without its key nobody can walk the 10^9 or so account numbers of a BIN. The
 ciphertext is AES-256-GCM with the card's id as associated data: a blob that somebody copies to another card's row
-does not open.
+does not open. The number of a credential (a card may have several numbers) is bound to the credential's id as well.
 
 Blob, in bytes::
 
@@ -12,7 +12,8 @@ Blob, in bytes::
     5-16   nonce (96 bits, NIST SP 800-38D), never used twice with one key: the caller draws it
     17-    ciphertext and 16-byte tag; the PAN's digits are ASCII
 
-Version and key id are authenticated too: they stand before the card id in the associated data.
+Version and key id are authenticated too: they stand before the card id in the associated data. The credential's id, if
+there is one, stands behind it.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class PanVault:
         state.update(pan.reveal().encode())
         return state.digest()
 
-    def encrypt(self, pan: Pan, card_id: int, nonce: bytes) -> bytes:
-        """The blob for this card's row.
+    def encrypt(self, pan: Pan, card_id: int, nonce: bytes, *, credential_id: int | None = None) -> bytes:
+        """The blob for this card's row, or for that of its credential.
 
         ``nonce`` is 12 random bytes, drawn afresh by the caller for every call.
 
@@ -93,13 +94,13 @@ class PanVault:
             raise ValueError(f"a nonce of {NONCE_BYTES} bytes is needed, {len(nonce)} found")
         head = _VERSION + self._current_key_id.to_bytes(4, "big")
         cipher = self._ciphers[self._current_key_id]
-        return head + nonce + cipher.encrypt(nonce, pan.reveal().encode(), _associated(head, card_id))
+        return head + nonce + cipher.encrypt(nonce, pan.reveal().encode(), _associated(head, card_id, credential_id))
 
-    def decrypt(self, blob: bytes, card_id: int) -> Pan:
-        """The PAN of this card's row.
+    def decrypt(self, blob: bytes, card_id: int, *, credential_id: int | None = None) -> Pan:
+        """The PAN of this card's row, or of its credential's.
 
         Raises:
-            PanUnreadable: the blob is damaged, belongs to another card, or its key is not loaded.
+            PanUnreadable: the blob is damaged, belongs to another row, or its key is not loaded.
         """
         if len(blob) <= _NONCE_END + _TAG_BYTES or blob[:1] != _VERSION:
             raise PanUnreadable(f"card {card_id}: the stored PAN has an unknown layout")
@@ -109,7 +110,9 @@ class PanVault:
         if cipher is None:
             raise PanUnreadable(f"card {card_id}: the stored PAN needs data key {key_id}, which is not loaded")
         try:
-            digits = cipher.decrypt(blob[_KEY_ID_END:_NONCE_END], blob[_NONCE_END:], _associated(head, card_id))
+            digits = cipher.decrypt(
+                blob[_KEY_ID_END:_NONCE_END], blob[_NONCE_END:], _associated(head, card_id, credential_id)
+            )
         except InvalidTag:
             raise PanUnreadable(f"card {card_id}: the stored PAN fails its authentication") from None
         return Pan(digits.decode("ascii"))
@@ -119,6 +122,7 @@ class PanVault:
         return int.from_bytes(blob[1:_KEY_ID_END], "big") != self._current_key_id
 
 
-def _associated(head: bytes, card_id: int) -> bytes:
-    """What the tag covers besides the ciphertext: version, key id and card id (a bigint, as in PostgreSQL)."""
-    return head + card_id.to_bytes(8, "big", signed=True)
+def _associated(head: bytes, card_id: int, credential_id: int | None) -> bytes:
+    """What the tag covers besides the ciphertext: version, key id and ids (bigint, as in PostgreSQL)."""
+    ids = (card_id,) if credential_id is None else (card_id, credential_id)
+    return head + b"".join(each.to_bytes(8, "big", signed=True) for each in ids)

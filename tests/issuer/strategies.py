@@ -26,7 +26,7 @@ from switch.contracts.message import (
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Secret
 from switch.issuer.account import Account
-from switch.issuer.card import Card, CardStatus
+from switch.issuer.card import Card, CardStatus, Credential
 from switch.issuer.case import Case, View
 from switch.issuer.hold import Hold, HoldState
 from switch.issuer.matching import Candidate
@@ -114,6 +114,9 @@ CARDS: tuple[Card, ...] = (
     a_card(expiry="2606"),
     a_card(locked=True),
     *(a_card(status=status) for status in CardStatus),
+    *(a_card(credential=Credential(9, status, "")) for status in CardStatus),
+    a_card(credential=Credential(9, CardStatus.ACTIVE, "west")),
+    a_card(credential=Credential(9, CardStatus.ACTIVE, "elsewhere")),
 )
 instants = st.sampled_from([timedelta(0), timedelta(hours=12), timedelta(days=20), timedelta(days=400)]).map(
     lambda later: NOON + later

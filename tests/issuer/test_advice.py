@@ -9,7 +9,7 @@ import pytest
 
 from switch.contracts.message import Kind, Operation, OriginalElements, Request, StandIn
 from switch.contracts.reason import Reason
-from switch.issuer.card import CardStatus
+from switch.issuer.card import CardStatus, Credential
 from switch.issuer.hold import HoldState
 from tests.issuer.support import Desk, a_card, verdict
 
@@ -121,6 +121,14 @@ def test_advices_that_move_nothing(changes: dict[str, Any]) -> None:
     request = msgspec.structs.replace(desk.request(Kind.AUTHORIZATION_ADVICE, 50), **changes)
     assert desk.tell(request).reason is Reason.ADVICE_ACCEPTED
     assert desk.balance == (100, 0)
+
+
+@pytest.mark.parametrize(("status", "concerns"), [(CardStatus.ACTIVE, []), (CardStatus.LOST, ["card_not_active"])])
+def test_a_stand_in_approval_on_a_lost_credential_is_booked_and_shown(status: CardStatus, concerns: list[str]) -> None:
+    desk = Desk(10_000, card=a_card(credential=Credential(9, status, "")))
+    desk.ask(Kind.AUTHORIZATION_ADVICE, 1_000, stand_in=StandIn.APPROVED)
+    assert desk.balance == (10_000, 1_000)
+    assert desk.concerns == concerns
 
 
 @pytest.mark.parametrize(("status", "concerns"), [(CardStatus.ACTIVE, []), (CardStatus.STOLEN, ["card_not_active"])])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from switch.contracts.message import Channel, EntryMode, Operation
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan, Secret
-from switch.issuer.card import CardStatus
+from switch.issuer.card import CardStatus, Credential
 from switch.issuer.case import Case
 from switch.issuer.rules import RULES
 from tests.issuer.support import CODES, PAN, a_card, a_case, a_program, a_request, of_unknown_card
@@ -63,6 +63,56 @@ def test_every_status_but_active_has_a_reason() -> None:
 @pytest.mark.parametrize(("locked", "reason"), [(False, None), (True, Reason.CARD_LOCKED)])
 def test_the_cardholders_lock(locked: bool, reason: Reason | None) -> None:
     assert declined("cardholder_lock", a_case(card=a_card(locked=locked))) is reason
+
+
+# ── credentials
+
+ACTIVE, BLOCKED, LOST = CardStatus.ACTIVE, CardStatus.BLOCKED, CardStatus.LOST
+
+
+@pytest.mark.parametrize(
+    ("card", "credential", "only_on", "reason"),
+    [
+        (ACTIVE, ACTIVE, "", None),
+        (ACTIVE, ACTIVE, "west", None),
+        (ACTIVE, ACTIVE, "east", Reason.PRODUCT_NOT_ALLOWED),
+        (ACTIVE, BLOCKED, "", Reason.CARD_BLOCKED),
+        (ACTIVE, BLOCKED, "east", Reason.CARD_BLOCKED),
+        (LOST, ACTIVE, "", Reason.CARD_LOST),
+        (LOST, BLOCKED, "", Reason.CARD_LOST),
+        (BLOCKED, LOST, "", Reason.CARD_BLOCKED),
+        (LOST, BLOCKED, "east", Reason.CARD_LOST),
+    ],
+)
+def test_the_card_comes_before_the_credential_and_that_before_the_network(
+    card: CardStatus, credential: CardStatus, only_on: str, reason: Reason | None
+) -> None:
+    presented = a_card(status=card, credential=Credential(9, credential, only_on))
+    verdict = RULES["card_status"](a_case(a_request(network="west"), card=presented))
+
+    assert verdict.decline is reason
+    assert verdict.seen == {
+        "status": card,
+        "credential": 9,
+        "credential_status": credential,
+        "only_on": only_on,
+        "network": "west",
+    }
+
+
+@given(card=st.sampled_from(CardStatus), credential=st.sampled_from(CardStatus))
+def test_only_an_active_credential_of_an_active_card_spends(card: CardStatus, credential: CardStatus) -> None:
+    presented = a_card(status=card, credential=Credential(9, credential, ""))
+
+    spends = declined("card_status", a_case(card=presented)) is None
+
+    assert spends == (card is credential is ACTIVE)
+    assert (presented.standing is ACTIVE) == spends
+
+
+def test_the_cardholders_lock_is_on_every_number() -> None:
+    presented = a_card(locked=True, credential=Credential(9, ACTIVE, ""))
+    assert declined("cardholder_lock", a_case(card=presented)) is Reason.CARD_LOCKED
 
 
 # ── card_expiry

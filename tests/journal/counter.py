@@ -37,12 +37,13 @@ PROGRAM = a_program(partial_approval=True)
 
 @dataclass(frozen=True)
 class Client:
-    """A card with an account of its own."""
+    """A card with an account of its own, as one of its numbers shows it."""
 
     number: Pan
     lookup: bytes
     card_id: int
     account_id: int
+    credential_id: int | None = None  # None: the card's own number
 
 
 class Counter:
@@ -118,6 +119,31 @@ class Counter:
         if balance_minor:
             assert await issuing.load_account(staff, lookup, balance_minor, "opening", self.clock())
         return Client(number, lookup, card.card_id, account_id)
+
+    async def credential(self, client: Client, **changes: Any) -> Client:
+        """A further number of the client's card."""
+        number = pan(f"35{next(_cards):013d}")
+        staff = await self.staff()
+        credential = issuing.NewCredential(
+            credential_id=await issuing.next_credential_id(staff),
+            card_id=client.card_id,
+            pan_lookup=hashlib.sha256(number.reveal().encode()).digest(),
+            pan_sealed=b"sealed",
+            pan_masked=number.masked,
+            expiry="3106",
+            service_code="201",
+            status="active",
+            network="",
+        )
+        credential = msgspec.structs.replace(credential, **changes)
+        await issuing.add_credential(staff, credential)
+        return Client(number, credential.pan_lookup, client.card_id, client.account_id, credential.credential_id)
+
+    async def two_numbers(self, balance_minor: int = 10_000, *, swapped: bool = False) -> tuple[Client, Client]:
+        """A new card by a credential and by its own number, or the other way round."""
+        card = await self.client(balance_minor)
+        credential = await self.credential(card)
+        return (card, credential) if swapped else (credential, card)
 
     # ── messages
 
@@ -199,14 +225,15 @@ class Counter:
             await self.until_one_waits()
         await running
 
-    async def until_one_waits(self) -> int:
-        """Waits until a backend of a unit of work waits for a lock, and gives its process id."""
+    async def until_one_waits(self, application: str = "switch unit of work") -> int:
+        """Waits until a backend of a unit of work (or another) waits for a lock, and gives its process id."""
         watcher = await self.connection()
         async with asyncio.timeout(10):
             while True:
                 pid: int | None = await watcher.fetchval(
                     "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND application_name = 'switch unit of work' AND wait_event_type = 'Lock'"
+                    " AND application_name = $1 AND wait_event_type = 'Lock'",
+                    application,
                 )
                 if pid is not None:
                     return pid

@@ -177,7 +177,7 @@ def test_accounts_and_cards(database: Database) -> None:
         assert (card.account, card.number, card.status) == (client.account_id, client.number.masked, "active")
         assert shown in await reads.accounts(console) and card in await reads.cards(console)
         daemon = await counter.connection("switch_daemon")
-        assert await reads.account_of_card(daemon, client.lookup) == (client.account_id, client.card_id)
+        assert await reads.account_of_card(daemon, client.lookup) == (client.account_id, client.card_id, None)
         assert await reads.account_of_card(daemon, b"?" * 32) is None
         assert "plain" in await reads.programs_in_use(daemon)
 

@@ -26,7 +26,7 @@ def test_no_role_writes_to_any_table(database: Database, role: str) -> None:
         connection = await counter.connection(role)
         root = await counter.root()
         names = await tables(counter)
-        assert {"account", "card", "hold", "journal_entry", "message_key", "limit_usage"} <= set(names)
+        assert {"account", "card", "credential", "hold", "journal_entry", "message_key", "limit_usage"} <= set(names)
         for name in names:
             column = await root.fetchval(
                 "SELECT column_name FROM information_schema.columns"
@@ -49,21 +49,53 @@ def test_no_role_writes_to_any_table(database: Database, role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_no_role_reads_sealed_card_numbers(database: Database, role: str) -> None:
     async def scenario(counter: Counter) -> None:
-        await counter.client()
+        await counter.credential(await counter.client())
         connection = await counter.connection(role)
-        for statement in ("SELECT pan_sealed FROM card", "SELECT * FROM card", "SELECT card FROM card"):
-            with pytest.raises(DENIED):
-                await connection.execute(statement)
-        assert await connection.fetchval("SELECT pan_masked FROM card LIMIT 1")
+        for table in ("card", "credential"):
+            for what in ("pan_sealed", "*", table):
+                with pytest.raises(DENIED):
+                    await connection.execute(f"SELECT {what} FROM {table}")
+            assert await connection.fetchval(f"SELECT pan_masked FROM {table} LIMIT 1")
 
     on(database, scenario)
+
+
+@pytest.mark.parametrize(
+    ("role", "sees"),
+    [("switch_daemon", True), ("switch_issuing", True), ("switch_console", False), ("switch_auditor", False)],
+)
+def test_who_may_look_a_number_up(database: Database, role: str, sees: bool) -> None:
+    async def scenario(counter: Counter) -> None:
+        await counter.credential(await counter.client())
+        connection = await counter.connection(role)
+        for relation in ("card", "credential", "card_number"):
+            statement = f"SELECT pan_lookup FROM {relation} LIMIT 1"
+            if sees:
+                assert await connection.fetchval(statement)
+            else:
+                with pytest.raises(DENIED):
+                    await connection.execute(statement)
+
+    on(database, scenario)
+
+
+ISSUING = {
+    "load_unit",
+    "record_unit",
+    "open_account",
+    "next_card_id",
+    "change_card",
+    "add_credential",
+    "next_credential_id",
+    "change_credential",
+}
 
 
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
         ("switch_daemon", {"load_unit", "record_unit"}),
-        ("switch_issuing", {"load_unit", "record_unit", "open_account", "next_card_id", "change_card"}),
+        ("switch_issuing", ISSUING),
         ("switch_console", set()),
         ("switch_auditor", set()),
     ],

@@ -40,6 +40,27 @@ def test_a_blob_of_another_card_does_not_open(pan: Pan, card_id: int, other_id: 
     assert pan.reveal() not in str(raised.value)
 
 
+@given(pan=pans, card_id=card_ids, credential_id=card_ids, others=st.tuples(card_ids, card_ids), nonce=nonces)
+def test_a_blob_of_a_credential_opens_for_its_card_and_credential_only(
+    pan: Pan, card_id: int, credential_id: int, others: tuple[int, int], nonce: bytes
+) -> None:
+    other_card, other_credential = others
+    assume(other_card != card_id and other_credential != credential_id)
+    blob = VAULT.encrypt(pan, card_id, nonce, credential_id=credential_id)
+
+    assert VAULT.decrypt(blob, card_id, credential_id=credential_id) == pan
+    for card, credential in (
+        (card_id, None),
+        (credential_id, None),
+        (card_id, other_credential),
+        (other_card, credential_id),
+    ):
+        with pytest.raises(PanUnreadable):
+            VAULT.decrypt(blob, card, credential_id=credential)
+    with pytest.raises(PanUnreadable):
+        VAULT.decrypt(VAULT.encrypt(pan, card_id, nonce), card_id, credential_id=credential_id)
+
+
 @given(pan=pans, nonce=nonces, data=st.data())
 def test_a_flipped_bit_does_not_open(pan: Pan, nonce: bytes, data: st.DataObject) -> None:
     blob = bytearray(VAULT.encrypt(pan, 7, nonce))
