@@ -18,22 +18,48 @@ from switch.journal import issuing, reads
 from switch.journal.connection import Connection
 from switch.vault.pan import PanVault
 
-__all__ = ["card"]
+__all__ = [
+    "bin_option",
+    "card",
+    "card_of_number",
+    "credential_line",
+    "expiry_option",
+    "number_option",
+    "number_to_issue",
+    "reveal_option",
+    "service_code_option",
+    "status_option",
+]
+
+# What a new number needs, a card's own as a credential's.
+number_option = click.option("--number", help="The new number, or - to read it from stdin. Without it, one is drawn.")
+bin_option = click.option("--bin", "bin_digits", default="", help="First digits of a number to be drawn (6 to 8).")
+expiry_option = click.option("--expiry", required=True, help="YYMM.")
+service_code_option = click.option(
+    "--service-code", default="201", show_default=True, help="As on the magnetic stripe."
+)
+status_option = click.option(
+    "--status", type=click.Choice([str(s) for s in CardStatus]), default="active", show_default=True
+)
+reveal_option = click.option("--reveal", is_flag=True, help="Print the whole number, once. Keep it out of logs.")
 
 
 @click.group()
 def card() -> None:
-    """Issue, show, lock and unlock cards."""
+    """Issue, show, lock and unlock cards, and give them further numbers.
+
+    Where a command asks for a card, any of its numbers will do.
+    """
 
 
 @card.command()
 @config_option
 @click.option("--program", required=True, help="One of the programs in the settings.")
-@click.option("--number", "number", help="The card number, or - to read it from stdin. Without it, one is drawn.")
-@click.option("--bin", "bin_digits", default="", help="First digits of a number to be drawn (6 to 8).")
-@click.option("--expiry", required=True, help="YYMM.")
-@click.option("--service-code", default="201", show_default=True, help="As on the magnetic stripe.")
-@click.option("--status", type=click.Choice([str(s) for s in CardStatus]), default="active", show_default=True)
+@number_option
+@bin_option
+@expiry_option
+@service_code_option
+@status_option
 @click.option(
     "--floor",
     "floor_minor",
@@ -42,7 +68,7 @@ def card() -> None:
     show_default=True,
     help="Lowest available balance.",
 )
-@click.option("--reveal", is_flag=True, help="Print the whole number, once. Keep it out of logs.")
+@reveal_option
 @json_option
 def issue(
     config: Path,
@@ -57,15 +83,7 @@ def issue(
     as_json: bool,
 ) -> None:
     """Issue a card with an account of its own, in the program's currency and with balance 0."""
-    if number is None and not (bin_digits.isdigit() and 6 <= len(bin_digits) <= 8):
-        raise click.UsageError("give --number, or --bin with 6 to 8 digits to draw one")
-    pan = card_number(number) if number is not None else _draw(bin_digits)
-    if not re.fullmatch(r"\d\d(0[1-9]|1[0-2])", expiry):
-        raise click.BadParameter("expiry is YYMM, as 3012", param_hint="--expiry")
-    if not re.fullmatch(r"\d{3}", service_code):
-        raise click.BadParameter("a service code has three digits", param_hint="--service-code")
-    if not pan.passes_luhn():
-        raise click.BadParameter("the card number fails its check digit", param_hint="--number")
+    pan = number_to_issue(number, bin_digits, expiry, service_code)
 
     async def work(settings: Settings, connection: Connection) -> Issued:
         programs = load_programs(settings.programs)
@@ -94,6 +112,23 @@ def issue(
         click.echo(f"card {card_id} ({shown}) issued on account {account_id}")
 
 
+def number_to_issue(number: str | None, bin_digits: str, expiry: str, service_code: str) -> Pan:
+    """The number that was given or is drawn, when all that goes with it has the right shape.
+
+    Raises click.UsageError naming the option that has not.
+    """
+    if number is None and not (bin_digits.isdigit() and 6 <= len(bin_digits) <= 8):
+        raise click.UsageError("give --number, or --bin with 6 to 8 digits to draw one")
+    pan = card_number(number) if number is not None else _draw(bin_digits)
+    if not re.fullmatch(r"\d\d(0[1-9]|1[0-2])", expiry):
+        raise click.BadParameter("expiry is YYMM, as 3012", param_hint="--expiry")
+    if not re.fullmatch(r"\d{3}", service_code):
+        raise click.BadParameter("a service code has three digits", param_hint="--service-code")
+    if not pan.passes_luhn():
+        raise click.BadParameter("the card number fails its check digit", param_hint="--number")
+    return pan
+
+
 def _draw(bin_digits: str) -> Pan:
     """A number under the BIN with a random account part and the check digit that fits."""
     body = bin_digits + "".join(str(secrets.randbelow(10)) for _ in range(15 - len(bin_digits)))
@@ -113,20 +148,25 @@ def list_cards(config: Path, as_json: bool) -> None:
 @click.option("--card", "number", required=True, help="The card number, or - to read it from stdin.")
 @json_option
 def show(config: Path, number: str, as_json: bool) -> None:
-    """Show one card."""
+    """Show one card with its credentials."""
     pan = card_number(number)
 
     async def work(settings: Settings, connection: Connection) -> list[reads.CardShown]:
-        return await reads.cards(connection, await card_id_of(connection, load_vault(settings.vault), pan))
+        found = await card_of_number(connection, load_vault(settings.vault), pan)
+        return await reads.cards(connection, found.card_id)
 
-    _print_cards(with_database(config, work), as_json)
+    cards = with_database(config, work)
+    _print_cards(cards, as_json)
+    if not as_json:
+        for one in cards[0].credentials:
+            click.echo(f"        {credential_line(one)}")
 
 
 @card.command()
 @config_option
 @click.option("--card", "number", required=True, help="The card number, or - to read it from stdin.")
 def lock(config: Path, number: str) -> None:
-    """Lock a card, as its cardholder would: purchases are declined until it is unlocked."""
+    """Lock a card, as its cardholder would: purchases are declined until it is unlocked, with any of its numbers."""
     _change(config, number, locked=True)
 
 
@@ -143,7 +183,7 @@ def unlock(config: Path, number: str) -> None:
 @click.option("--card", "number", required=True, help="The card number, or - to read it from stdin.")
 @click.argument("status", type=click.Choice([str(s) for s in CardStatus]))
 def set_status(config: Path, number: str, status: str) -> None:
-    """Set the issuer's STATUS of a card."""
+    """Set the issuer's STATUS of a card, with all of its numbers. It takes the card's own number."""
     _change(config, number, status=status)
 
 
@@ -151,20 +191,26 @@ def _change(config: Path, number: str, *, status: str | None = None, locked: boo
     pan = card_number(number)
 
     async def work(settings: Settings, connection: Connection) -> None:
-        card_id = await card_id_of(connection, load_vault(settings.vault), pan)
-        await issuing.change_card(connection, card_id, status=status, locked=locked)
+        found = await card_of_number(connection, load_vault(settings.vault), pan)
+        if status is not None and found.credential_id is not None:
+            # Whoever reports a lost telephone must not find the card in their pocket dead.
+            raise SwitchError(
+                f"{pan.masked} is a credential: `switch card credential status` sets its status;"
+                " that of the card takes the card's own number"
+            )
+        await issuing.change_card(connection, found.card_id, status=status, locked=locked)
 
     with_database(config, work, issuing=True)
     what = f"status {status}" if status is not None else ("locked" if locked else "unlocked")
     click.echo(f"{pan.masked}: {what}")
 
 
-async def card_id_of(connection: Connection, vault: PanVault, pan: Pan) -> int:
-    """The card's id. Raises SwitchError when there is no such card."""
+async def card_of_number(connection: Connection, vault: PanVault, pan: Pan) -> reads.CardFound:
+    """Where one of the card's numbers leads. Raises SwitchError when there is no such card."""
     found = await reads.account_of_card(connection, vault.lookup(pan))
     if found is None:
         raise SwitchError(f"there is no card {pan.masked}")
-    return found[1]
+    return found
 
 
 def _print_cards(cards: list[reads.CardShown], as_json: bool) -> None:
@@ -177,3 +223,9 @@ def _print_cards(cards: list[reads.CardShown], as_json: bool) -> None:
             f"{one.card:>6}  {one.number:<19}  account {one.account:<6} {one.program:<14} {one.expiry}  "
             f"{one.status}{lock_mark}"
         )
+
+
+def credential_line(one: reads.CredentialShown) -> str:
+    """One credential, for people."""
+    where = "any network" if one.network is None else f"only {one.network}"
+    return f"credential {one.credential:<6} {one.number:<19}  {where:<24} {one.expiry}  {one.status}"

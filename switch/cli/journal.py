@@ -168,8 +168,9 @@ def _print_message(message: dict[str, Any]) -> None:
         f"{message['reason']} ({message['response_code']})",
         bold=True,
     )
+    credential = f" by {message['credential']}" if message["credential"] else ""
     click.echo(
-        f"    card {message['card']}  network {message['network']}  STAN {message['stan']}"
+        f"    card {message['card']}{credential}  network {message['network']}  STAN {message['stan']}"
         f"  RRN {message['retrieval_reference'] or '-'}  state {message['state']}  key {message['key']}"
     )
     for step in message["trace"]:

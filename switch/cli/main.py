@@ -11,6 +11,7 @@ from simulators.command import acquirer
 from switch.cli.account import account
 from switch.cli.bench import bench
 from switch.cli.card import card
+from switch.cli.credential import credential
 from switch.cli.journal import journal
 from switch.cli.run import check_config, dev, migrate_command, serve_command
 from switch.contracts.errors import SwitchError
@@ -38,6 +39,7 @@ switch.add_command(serve_command)
 switch.add_command(migrate_command)
 switch.add_command(check_config)
 switch.add_command(card)
+card.add_command(credential)
 switch.add_command(account)
 switch.add_command(journal)
 switch.add_command(acquirer)
