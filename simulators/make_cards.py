@@ -18,7 +18,7 @@ from psec.cvv import generate_cvv
 
 from simulators.cards import luhn_digit
 
-__all__ = ["BINS", "card_plan", "main", "make_toml"]
+__all__ = ["BINS", "card_plan", "credential_plan", "main", "make_toml"]
 
 #: The first six digits by program, each from a test number that schemes or processors publish.
 BINS = {
@@ -31,6 +31,7 @@ BINS = {
     "no_partial": "400000",
 }
 LOAD_BIN = "401200"
+CREDENTIAL_BIN = "356600"
 
 GOOD_UNTIL = "3012"
 EXPIRED = "2001"
@@ -39,7 +40,8 @@ _HEADER = """\
 # Test cards, made by `python -m simulators.make_cards`: do not edit by hand.
 #
 # The numbers lie in ranges published for testing, the security codes come from the published keys in keys.toml.
-# expiry is YYMM, balance the opening balance in minor units of the currency.
+# expiry is YYMM, balance the opening balance in minor units of the currency. A [[credential]] is a further number of
+# the card with that alias; one with a network is good there only.
 """
 
 
@@ -95,17 +97,44 @@ def card_plan() -> Iterator[Plan]:
     yield Plan("no-partial-low", "no_partial", 3_000)
 
 
+@dataclass(frozen=True)
+class CredentialPlan:
+    """What a further number of a card shall be, before it and its code are made."""
+
+    alias: str
+    card: str
+    network: str = ""
+    status: str = "active"
+    expiry: str = "3106"  # not the card's own, so that a mix-up shows
+    service_code: str = "201"
+
+
+def credential_plan() -> Iterator[CredentialPlan]:
+    """All credentials of test cards. New ones go to the end, so that the numbers of the others stay."""
+    for card in ("plain-0", "plain-1", "standard-0", "in-store-0", "in-store-1", "standard-locked", "plain-lost"):
+        yield CredentialPlan(f"{card}-contactless", card)
+    for card in ("plain-2", "plain-3", "standard-1", "in-store-2"):
+        yield CredentialPlan(f"{card}-contactless", card, network="iso93_contactless")
+    yield CredentialPlan("plain-4-contactless-blocked", "plain-4", status="blocked")
+    yield CredentialPlan("plain-4-contactless-lost", "plain-4", status="lost")
+    yield CredentialPlan("plain-4-contactless-expired", "plain-4", expiry=EXPIRED)
+
+
+def _number(bin_digits: str, serials: Counter[str]) -> str:
+    """The next number below the BIN."""
+    serials[bin_digits] += 1
+    # 7919 is a prime: numbers that follow each other differ in more than their last digits.
+    body = f"{bin_digits}{serials[bin_digits] * 7919:09d}"
+    return body + luhn_digit(body)
+
+
 def make_toml() -> str:
     """The whole text of ``cards.toml``."""
     keys: dict[str, str] = tomllib.loads(files("simulators").joinpath("keys.toml").read_text("utf-8"))["cvk"]
     serials: Counter[str] = Counter()
     tables = [_HEADER]
     for plan in card_plan():
-        bin_digits = LOAD_BIN if plan.alias.startswith("load-") else BINS[plan.program]
-        # 7919 is a prime: numbers that follow each other differ in more than their last digits.
-        body = f"{bin_digits}{(serials[bin_digits] + 1) * 7919:09d}"
-        serials[bin_digits] += 1
-        pan = body + luhn_digit(body)
+        pan = _number(LOAD_BIN if plan.alias.startswith("load-") else BINS[plan.program], serials)
         cvv2 = generate_cvv(bytes.fromhex(keys[plan.program]), pan, plan.expiry, "000")
         tables.append(
             "[[card]]\n"
@@ -119,6 +148,21 @@ def make_toml() -> str:
             f"balance = {plan.balance}\n"
             f'status = "{plan.status}"\n'
             f"locked = {str(plan.locked).lower()}\n"
+        )
+    programs = {plan.alias: plan.program for plan in card_plan()}
+    for further in credential_plan():
+        pan = _number(CREDENTIAL_BIN, serials)
+        cvv2 = generate_cvv(bytes.fromhex(keys[programs[further.card]]), pan, further.expiry, "000")
+        tables.append(
+            "[[credential]]\n"
+            f'alias = "{further.alias}"\n'
+            f'card = "{further.card}"\n'
+            f'pan = "{pan}"\n'
+            f'expiry = "{further.expiry}"\n'
+            f'service_code = "{further.service_code}"\n'
+            f'cvv2 = "{cvv2}"\n'
+            f'network = "{further.network}"\n'
+            f'status = "{further.status}"\n'
         )
     return "\n".join(tables)
 

@@ -24,10 +24,10 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from simulators.cards import load_cards
+from simulators.cards import load_cards, load_credentials
 from switch.contracts.errors import ConfigurationError
 from switch.daemon.embedded import EmbeddedPostgres
-from switch.daemon.issue import issue_card
+from switch.daemon.issue import add_credential, issue_card
 from switch.daemon.settings import Settings, load_settings, load_vault
 from switch.journal import issuing, reads
 from switch.journal.connection import Connection, connect, translated
@@ -181,7 +181,24 @@ async def _issue_test_cards(connection: Connection, vault: PanVault) -> None:
             await issuing.load_account(
                 connection, lookup, card.balance_minor, f"opening balance of {card.alias}", datetime.now(UTC)
             )
-    log.info("test_cards_ready", issued=issued)
+    added = 0
+    for further in load_credentials().values():
+        if await reads.account_of_card(connection, vault.lookup(further.pan)) is not None:
+            continue
+        owner = await reads.account_of_card(connection, vault.lookup(load_cards()[further.credential_of].pan))
+        assert owner is not None, "issued above"
+        await add_credential(
+            connection,
+            vault,
+            further.pan,
+            owner.card_id,
+            expiry=further.expiry,
+            service_code=further.service_code,
+            status=further.status,
+            network=further.network,
+        )
+        added += 1
+    log.info("test_cards_ready", issued=issued, credentials_added=added)
 
 
 def _write_once(path: Path, text: str) -> None:

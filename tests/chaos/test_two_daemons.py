@@ -47,6 +47,32 @@ async def test_one_limit_holds_over_both(house: House) -> None:
     assert house.journal(card) == [("hold", 100)] * 3
 
 
+async def test_a_card_and_its_credential_spend_one_balance(house: House) -> None:
+    card = house.new_card(balance_minor=1_000)
+    credential = house.new_credential(card)
+    codes: Counter[str] = Counter()
+    with running(Daemon(house, "plastic")) as plastic, running(Daemon(house, "contactless")) as contactless:
+        async with (
+            link_to(plastic) as one,
+            link_to(contactless, "iso87_binary") as other,
+            trio.open_nursery() as nursery,
+        ):
+            makers = ((one, maker_for(card)), (other, maker_for(credential, "iso87_binary")))
+
+            async def buy(number: int) -> None:
+                link, maker = makers[number % 2]
+                answer = await link.ask(maker.authorization("card", 100).fields, 10)
+                codes["none" if answer is None else answer["39"]] += 1
+
+            for number in range(32):
+                nursery.start_soon(buy, number)
+    assert codes == {"00": 10, "51": 22}
+    assert house.journal(card) == [("hold", 100)] * 10
+    shown = house.shown(card)
+    assert (shown.posted, shown.held, shown.available) == (1_000, 1_000, 0)
+    assert house.faults() == []
+
+
 async def test_a_repeat_through_the_other_daemon_gets_the_same_answer(house: House) -> None:
     card = house.new_card(balance_minor=1_000)
     request = maker_for(card).authorization("card", 600)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from simulators.cards import TestCard, load_cards
+from simulators.cards import TestCard, load_cards, load_credentials
 from simulators.link import Link
 from simulators.messages import Maker, Message, Terms, as_repeat
 from switch.contracts.message import EntryMode
@@ -25,7 +25,7 @@ from tests.cli.command import switch
 from tests.house import House
 from tests.secrecy.hunt import Hunt
 
-CARDS = load_cards()
+CARDS = {**load_cards(), **load_credentials()}
 PIN_BLOCK = "3C0CA40863092C3A"
 
 
@@ -72,7 +72,7 @@ def messages_of(alias: str, card: TestCard, maker: Maker, cvv: str) -> Iterator[
 
 
 async def traffic(after: Aftermath) -> None:
-    """Every card over one of the dialects, all of them at once."""
+    """Every card and credential over one of the dialects, all of them at once."""
     settings = load_settings(after.daemon.config)
     codes = load_security_codes(settings.vault, load_programs(settings.programs))
 
@@ -129,6 +129,8 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
 
 def everything_that_commands_print(house: House) -> Iterator[str]:
     card = CARDS["plain-0"].pan.reveal()
+    credential = CARDS["plain-0-contactless"].pan.reveal()
+    further = ("card", "credential", "add", "--expiry", "3012")
     cards_file = str(resources.files("simulators").joinpath("cards.toml"))
     for arguments in (
         ("account", "list"),
@@ -139,6 +141,14 @@ def everything_that_commands_print(house: House) -> Iterator[str]:
         ("card", "lock", "--card", card),
         ("card", "issue", "--program", "plain", "--expiry", "3012", "--number", card),  # is issued already
         ("card", "show", "--card", card[:-1] + str((int(card[-1]) + 1) % 10)),  # was never issued
+        (*further, "--card", credential, "--number", card),  # is issued already
+        (*further, "--card", card, "--number", credential, "--network", credential),  # a number in the wrong place
+        ("card", "credential", "list", "--card", credential),
+        ("card", "credential", "list", "--json"),
+        ("card", "credential", "status", "--number", credential, "active"),
+        ("card", "credential", "status", "--number", card, "active"),  # is no credential
+        ("card", "status", "--card", credential, "lost"),  # is no card's own
+        ("card", "show", "--card", credential),
         ("account", "load", "--card", card, "--amount", "1"),
         ("journal", "entries", "--card", card, "--json"),
         ("journal", "explain", "--card", card, "--json"),

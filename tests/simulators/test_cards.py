@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from psec.cvv import generate_cvv
 
-from simulators.cards import load_cards, strangers
+from simulators.cards import load_cards, load_credentials, strangers
 from simulators.make_cards import make_toml
 from switch.contracts.errors import ConfigurationError
 
@@ -42,7 +42,7 @@ def test_all_programs_and_statuses_are_covered() -> None:
 
 
 def test_numbers_are_sound_and_no_two_are_alike() -> None:
-    cards = load_cards().values()
+    cards = [*load_cards().values(), *load_credentials().values()]
     assert all(card.pan.passes_luhn() and len(card.pan.reveal()) == 16 for card in cards)
     assert Counter(card.pan.reveal() for card in cards).most_common(1)[0][1] == 1
     assert set(strangers()).isdisjoint(load_cards())
@@ -58,6 +58,20 @@ def test_cvv2_is_computed_with_the_programs_key_and_service_code_000() -> None:
     assert card.cvv2.reveal() == code
 
 
+def test_a_credential_is_its_card_by_another_number() -> None:
+    cards, credentials = load_cards(), load_credentials()
+    keys = tomllib.loads(data("keys.toml"))["cvk"]
+    assert not set(cards) & set(credentials)
+    assert {one.status for one in credentials.values()} >= {"active", "blocked", "lost"}
+    assert {one.network for one in credentials.values()} == {"", "iso93_contactless"}
+    for alias, one in credentials.items():
+        card = cards[one.credential_of]
+        assert one.alias == alias and one.pan != card.pan and one.expiry != card.expiry
+        assert (one.program, one.currency, one.balance_minor) == (card.program, card.currency, card.balance_minor)
+        code = generate_cvv(bytes.fromhex(keys[one.program]), one.pan.reveal(), one.expiry, "000")
+        assert one.cvv2.reveal() == code
+
+
 def test_repr_shows_neither_number_nor_code() -> None:
     card = load_cards()["plain-0"]
     assert card.pan.reveal() not in repr(card)
@@ -71,6 +85,8 @@ def test_repr_shows_neither_number_nor_code() -> None:
         ("[[card]]\nalias = 'a'\n", "missing required field"),
         (make_toml() + "\ncolour = 'red'\n", "colour"),
         (make_toml() + make_toml()[make_toml().index("[[card]]") :], "repeats an alias or a number"),
+        (make_toml() + make_toml()[make_toml().index("\n[[credential]]") :], "repeats an alias or a number"),
+        (make_toml().replace('card = "plain-0"', 'card = "nobody"'), "of card 'nobody', which is not there"),
         ("[[card", "TOML|Expected"),
     ],
 )
