@@ -148,3 +148,10 @@ GRANT EXECUTE ON FUNCTION
     add_credential(bigint, bigint, bytea, bytea, text, text, text, text, text),
     change_credential(bigint, text)
     TO switch_issuing;
+
+-- The statements inside the doors go by index whatever comes in, so one plan serves all batches. Left to itself, PostgreSQL
+-- would plan them anew for every small batch: its guess for arrays of unknown length looks dearer than a plan for one row.
+ALTER FUNCTION load_unit(bytea[], bytea[], boolean) SET plan_cache_mode = force_generic_plan;
+ALTER FUNCTION record_unit(journal_entry[], limit_usage[], hold[], message_key[], message_ref[], message_amendment[], concern[],
+                           new_tombstone[], account_version[])
+    SET plan_cache_mode = force_generic_plan;
