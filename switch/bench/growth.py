@@ -28,6 +28,7 @@ __all__ = ["GrowthCourse", "disk_bytes", "growth_course", "run_growth"]
 
 _SAMPLES = 10
 _SAMPLE_SECONDS = 0.5
+_CARDS_PER_WARM_UP_MESSAGE = 3
 # What the disk must have, as measured: an entry with its hold and message, and a card with its account and a filler
 # account, all with their indexes. A message of the traffic costs a little more (limits, versions of rows) and is in the
 # write-ahead log too, which keeps at most max_wal_size. The rest is for what a cluster and its files begin with.
@@ -46,6 +47,7 @@ class GrowthCourse(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_seconds: float
     memory_messages: int
     verify_entries: int
+    wal_segments: int
 
 
 def growth_course(course: Course, rows: int) -> GrowthCourse:
@@ -62,6 +64,7 @@ def growth_course(course: Course, rows: int) -> GrowthCourse:
         warm_up_seconds=course.warm_up_seconds,
         memory_messages=max(10_000, rows // 10),
         verify_entries=course.verify_entries,
+        wal_segments=course.wal_segments,
     )
 
 
@@ -84,8 +87,7 @@ def run_growth(server: Server, course: GrowthCourse, *, connections: int, progre
         for _, stage in stages:
             stack.enter_context(stage)
         for size, stage in stages:
-            progress(f"{size.name}: warm-up")
-            _drive(stage, size, window=64, seconds=course.seconds, warm_up_seconds=0)
+            _warm_up(stage, size, course, progress)
         closed: dict[str, list[Measured]] = {size.name: [] for size in course.sizes}
         opened: dict[str, list[Measured]] = {size.name: [] for size in course.sizes}
         times = {"seconds": course.seconds, "warm_up_seconds": course.warm_up_seconds}
@@ -145,6 +147,8 @@ def _filled(server: Server, course: GrowthCourse, connections: int, progress: Pr
         stages.append((size, stage))
     progress("checkpoint and restart")
     server.restart(POSTGRES)
+    progress("write-ahead log")
+    server.provide_wal(course.wal_segments)
     return stages
 
 
@@ -171,6 +175,20 @@ def _drive(
     return stage.measure(
         Order(window=window, seconds=seconds, warm_up_seconds=warm_up_seconds, rate=rate, cards=size.cards)
     )
+
+
+def _warm_up(stage: Stage, size: Size, course: GrowthCourse, progress: Progress) -> None:
+    """Until traffic has met most pages of the indexes.
+
+    The first change of a page after a checkpoint puts all of it into the write-ahead log. Where a million cards take
+    turns, every message of the first minute meets pages that nobody has met; a server that runs for longer than that
+    between its checkpoints does not go on like this.
+    """
+    telling, done = Telling(progress, f"{size.name}: warm-up"), 0
+    target = max(1, size.cards // _CARDS_PER_WARM_UP_MESSAGE)
+    while done < target:
+        done += _drive(stage, size, window=course.window, seconds=course.seconds, warm_up_seconds=0).outcome.answered
+        telling(min(1.0, done / target))
 
 
 def _watch_memory(stage: Stage, size: Size, course: GrowthCourse, progress: Progress) -> list[tuple[int, float]]:

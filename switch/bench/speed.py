@@ -49,6 +49,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     cards: int = 1000
     cards_locked: int = 100
     verify_entries: int = 200_000
+    wal_segments: int = 128
 
 
 #: Every part, shortly: proves that the command works; its figures mean nothing.
@@ -62,6 +63,7 @@ QUICK = Course(
     seconds_open=1.0,
     warm_up_seconds=0.3,
     verify_entries=5_000,
+    wal_segments=4,
 )
 
 
@@ -70,6 +72,8 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
     started = time.perf_counter()
     machine = describe_machine(server.directory, server.version())
     stage = Stage(server, "bench", connections=connections)
+    progress("write-ahead log")
+    server.provide_wal(course.wal_segments)
     progress("database, schema and cards")
     stage.prepare()
     cards = CardRange(first=0, count=course.cards)
@@ -198,6 +202,7 @@ class _Run:
         course = self.course
         measured: dict[int, list[Measured]] = {25: [], 50: [], 80: []}
         one_client: list[float] = []
+        self.stage.server.checkpoint()
         for number in range(1, course.rounds + 1):
             for percent, found in measured.items():
                 rate = maximum * percent / 100

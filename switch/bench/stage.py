@@ -41,6 +41,8 @@ POSTGRES = {
     "full_page_writes": "on",
     "shared_buffers": "1GB",
     "max_wal_size": "8GB",
+    "min_wal_size": "4GB",
+    "checkpoint_timeout": "30min",
     "max_connections": "100",
 }
 
@@ -107,10 +109,28 @@ class Server:
     def restart(self, settings: Mapping[str, str]) -> None:
         """Starts PostgreSQL anew with other settings, with everything on disk."""
         # Stopping writes a checkpoint too, but has a deadline.
-        self.ask("postgres", lambda connection: connection.execute("CHECKPOINT"))
+        self.checkpoint()
         self.postgres.stop()
         self.postgres = EmbeddedPostgres(self.directory, settings=settings)
         self.postgres.start()
+
+    def provide_wal(self, segments: int) -> None:
+        """Makes so many segments of the write-ahead log that are ready to be used, as a server has that runs for long.
+
+        A new server makes each when it needs it: it writes 16 MB of zeros and flushes them, and all commits wait.
+        """
+
+        async def work(connection: Connection) -> None:
+            for _ in range(segments):
+                await connection.execute("SELECT pg_logical_emit_message(false, 'bench', '')")
+                await connection.execute("SELECT pg_switch_wal()")
+            await connection.execute("CHECKPOINT")
+
+        self.ask("postgres", work)
+
+    def checkpoint(self) -> None:
+        """Now, so that none falls into the next phases; and what was used of the write-ahead log is ready again."""
+        self.ask("postgres", lambda connection: connection.execute("CHECKPOINT"))
 
     def version(self) -> str:
         """Of PostgreSQL, in words."""

@@ -134,6 +134,7 @@ def test_growth(server: Server) -> None:
         seconds=0.3,
         warm_up_seconds=0.1,
         memory_messages=200,
+        wal_segments=2,
         verify_entries=500,
     )
     told: list[str] = []
