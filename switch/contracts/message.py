@@ -137,6 +137,8 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     partial_supported: bool = False  # the terminal can take a partial approval
     incremental: bool = False  # raises an earlier hold instead of placing one
     stand_in: StandIn | None = None  # advices only, from their DE39
+    stand_in_by: str = ""  # advices only: who decided for us, in the dialect's words; empty when not told
+    stand_in_reason: str = ""  # and why they did, likewise
     original: OriginalElements | None = None  # DE90
     replacement_amount_minor: int | None = None  # DE95: the final amount, not the amount to take off
 

@@ -48,8 +48,19 @@ def decide_advice(case: Case) -> Decision:
 def _noted(case: Case, rule: str, concern: str) -> Decision:
     """Nothing can be booked; a person gets to see it."""
     request = case.request
-    seen: Seen = {"amount": request.amount_minor, "currency": request.currency, "operation": request.operation}
+    seen: Seen = {
+        "amount": request.amount_minor,
+        "currency": request.currency,
+        "operation": request.operation,
+        **_why(case),
+    }
     return Decision(answer=_ACCEPTED, trace=(Step(rule, concern, seen),), concern=concern)
+
+
+def _why(case: Case) -> Seen:
+    """Who decided for us and why, as far as the advice tells."""
+    told = {"decided_by": case.request.stand_in_by, "because": case.request.stand_in_reason}
+    return {name: text for name, text in told.items() if text}
 
 
 def _stand_in(case: Case, value: int, found: Match) -> Decision:
@@ -66,6 +77,7 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
             "level": found.level,
             "hold": None if hold is None else hold.hold_id,
             "hold_state": None if hold is None else hold.state,
+            **_why(case),
         },
     )
     if case.request.stand_in is StandIn.DECLINED:
@@ -111,6 +123,7 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
             "ambiguous": found.ambiguous,
             "hold": None if hold is None else hold.hold_id,
             "hold_state": None if hold is None else hold.state,
+            **_why(case),
         },
     )
     if case.request.stand_in is StandIn.DECLINED:

@@ -316,3 +316,29 @@ def test_an_authorization_advice_that_names_the_purchase_by_de90_folds_too() -> 
     undo = desk.undo(purchase)
     desk.ask(Kind.AUTHORIZATION_ADVICE, 3_000, retrieval_reference="", original=undo.original)
     assert desk.held == 3_000
+
+
+# ── who decided, and why
+
+
+TOLD = {"decided_by": "the network", "because": "the issuer did not answer"}
+
+
+@pytest.mark.parametrize("how", list(StandIn))
+@pytest.mark.parametrize("kind", [Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE])
+def test_the_trace_tells_who_decided_and_why(kind: Kind, how: StandIn) -> None:
+    told = {"stand_in_by": TOLD["decided_by"], "stand_in_reason": TOLD["because"]}
+    seen = Desk(10_000).ask(kind, 3_000, stand_in=how, **told).trace[-1].seen
+    assert {name: seen[name] for name in TOLD} == TOLD
+
+
+def test_what_a_person_has_to_look_at_tells_it_too() -> None:
+    desk = Desk(10_000)
+    decision = desk.ask(Kind.AUTHORIZATION_ADVICE, 3_000, currency="USD", stand_in_reason=TOLD["because"])
+    assert decision.concern == "currency_not_served"
+    assert decision.trace[-1].seen["because"] == TOLD["because"]
+
+
+def test_nothing_is_said_for_an_advice_that_does_not_tell() -> None:
+    seen = Desk(10_000).ask(Kind.AUTHORIZATION_ADVICE, 3_000, stand_in=StandIn.APPROVED).trace[-1].seen
+    assert not {"decided_by", "because"} & seen.keys()
