@@ -16,6 +16,7 @@ from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan, Secret
 
 __all__ = [
+    "ORIGINAL_AMOUNT",
     "Answer",
     "Balance",
     "Channel",
@@ -141,6 +142,10 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     stand_in_reason: str = ""  # and why they did, likewise
     original: OriginalElements | None = None  # DE90
     replacement_amount_minor: int | None = None  # DE95: the final amount, not the amount to take off
+
+
+#: The amount type of a balance that is what was asked for, beside a part that was approved.
+ORIGINAL_AMOUNT = "57"
 
 
 class Balance(msgspec.Struct, frozen=True, gc=False, kw_only=True):

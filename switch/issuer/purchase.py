@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from switch.contracts.message import Answer, Balance, Kind, Operation
+from switch.contracts.message import ORIGINAL_AMOUNT, Answer, Balance, Kind, Operation
 from switch.contracts.reason import Reason
 from switch.issuer.account import EntryKind, Movement, Side
 from switch.issuer.case import Case, Decision, Seen, Step, approval_code, balances
@@ -130,7 +130,7 @@ def _spend(case: Case, trace: tuple[Step, ...], approved_minor: int, code: str, 
         else Movement(EntryKind.POSTING, Side.AVAILABLE, Side.NETWORK, approved_minor, hold_id)
     )
     partial = approved_minor < (spending_amount(case) or 0)
-    asked = Balance(amount_type="57", currency=case.request.currency, amount_minor=case.request.amount_minor)
+    asked = Balance(amount_type=ORIGINAL_AMOUNT, currency=case.request.currency, amount_minor=case.request.amount_minor)
     answer = Answer(
         reason=Reason.APPROVED_PARTIALLY if partial else Reason.APPROVED,
         approval_code=code,

@@ -30,6 +30,9 @@ def nearest(
     function: ManagementFunction | None,
     outstanding: Mapping[str, ManagementFunction],
     answered: Iterable[str],
+    *,
+    question_mti: str = "0800",
+    code_field: str = "70",
 ) -> Near:
     """``outstanding``: our unanswered 0800s by STAN, the oldest first; ``answered``: STANs of those that were.
 
@@ -37,24 +40,30 @@ def nearest(
     answer's (digits get swapped or shifted), and it is the youngest.
     """
     if mti[1:3] == "81" and stan in answered and stan not in outstanding:
-        return Near(f"0800 {stan}", ANSWERED_BEFORE)
+        return Near(f"{question_mti} {stan}", ANSWERED_BEFORE)
     if not outstanding:
         return Near("", NOTHING_OUTSTANDING)
 
     def distance(asked: tuple[str, ManagementFunction]) -> tuple[int, int]:
-        return len(_differing(mti, stan, function, *asked)), -_digits_in_common(stan, asked[0])
+        return len(_differing(mti, stan, function, *asked, code_field)), -_digits_in_common(stan, asked[0])
 
     asked = min(reversed(list(outstanding.items())), key=distance)
-    return Near(f"0800 {asked[0]} {asked[1].value}", ", ".join(_differing(mti, stan, function, *asked)))
+    differs = ", ".join(_differing(mti, stan, function, *asked, code_field))
+    return Near(f"{question_mti} {asked[0]} {asked[1].value}", differs)
 
 
 def _differing(
-    mti: str, stan: str, function: ManagementFunction | None, asked_stan: str, asked_function: ManagementFunction
+    mti: str,
+    stan: str,
+    function: ManagementFunction | None,
+    asked_stan: str,
+    asked_function: ManagementFunction,
+    code_field: str,
 ) -> list[str]:
     found = {
         "MTI": mti[1:3] != "81",
         "DE11": stan != asked_stan,
-        "DE70": function is not None and function is not asked_function,
+        f"DE{code_field}": function is not None and function is not asked_function,
     }
     return [field for field, differs in found.items() if differs]
 

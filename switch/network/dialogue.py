@@ -17,6 +17,7 @@ from collections import deque
 from switch.contracts.reason import Reason
 from switch.network.correlation import Near, nearest
 from switch.wire.inbound import ManagementFunction
+from switch.wire.rules import ManagementRules
 
 __all__ = ["Dialogue"]
 
@@ -34,10 +35,11 @@ class Dialogue:
     comes after the time-out still counts as one.
     """
 
-    __slots__ = ("_answered", "_asked", "_stan", "signed_on")
+    __slots__ = ("_answered", "_asked", "_management", "_stan", "signed_on")
 
-    def __init__(self) -> None:
+    def __init__(self, management: ManagementRules | None = None) -> None:
         self.signed_on = False
+        self._management = management
         self._stan = 0
         self._asked: dict[str, ManagementFunction] = {}
         self._answered: deque[str] = deque(maxlen=_ANSWERED_MAX)
@@ -71,7 +73,18 @@ class Dialogue:
 
     def nearest(self, mti: str, stan: str, said: ManagementFunction | None) -> Near:
         """What an answer that matched nothing may have meant."""
-        return nearest(mti, stan, said, self._asked, self._answered)
+        management = self._management
+        if management is None:
+            return nearest(mti, stan, said, self._asked, self._answered)
+        return nearest(
+            mti,
+            stan,
+            said,
+            self._asked,
+            self._answered,
+            question_mti=management.request,
+            code_field=management.code_field,
+        )
 
     def asked(self, function: ManagementFunction) -> Reason:
         """The peer's 0800 is taken in; the reason for its 0810 is returned."""

@@ -58,7 +58,7 @@ class Link:
         self.sessions_open = 0
         self.not_signed_on = self._bare(Reason.NOT_SIGNED_ON)
         self.draining = self._bare(Reason.UNAVAILABLE)
-        self.approved_code = dialect.response_code(Reason.APPROVED)
+        self.approved_code = dialect.management_response_code(Reason.APPROVED)  # to an 0800
         self._check()
 
     def framer(self) -> Framer:

@@ -61,7 +61,7 @@ class Reception:
         self._stats = link.stats
         self._codec = link.codec
         self._sender = sender
-        self._dialogue = Dialogue()
+        self._dialogue = Dialogue(link.dialect.management)
         self._polls = PollMeter(trio.current_time())
         self._counted_as_signed_on = False
         self._refusal: Answer | None = None  # what a request gets without the house; None: it is welcome
@@ -193,18 +193,18 @@ class Reception:
             stan=management.stan,
             reason=reason.value,
         )
-        code = self._link.dialect.response_code(reason)
-        self._reply(inbound, partial(self._codec.encode_management_answer, inbound, response_code=code))
+        self._reply(inbound, partial(self._codec.encode_management_answer, inbound, reason=reason))
         self._note_sign_on()
 
     def _take_answer(self, inbound: Inbound) -> None:
         """An answer of the peer: of all that there are, we only ever wait for 0810s."""
         fields = inbound.fields
-        stan, code = fields.get("11", ""), fields.get("70")
+        dialect = self._link.dialect
+        stan, code = fields.get(dialect.elements.stan, ""), fields.get(dialect.management.code_field)
         said = None
         if code is not None:
-            said = self._link.dialect.management_functions.get(code, ManagementFunction.OTHER)
-        approved = fields.get("39") == self._link.approved_code
+            said = dialect.management_functions.get(code, ManagementFunction.OTHER)
+        approved = fields.get(dialect.elements.response_code) == self._link.approved_code
         function = self._dialogue.answered(stan, said=said, approved=approved) if inbound.mti[1:3] == "81" else None
         if function is None:
             self._stats.answers_unexpected += 1

@@ -18,20 +18,19 @@ from datetime import datetime
 import iso8583
 
 from switch.contracts import currency
-from switch.contracts.message import Answer, Balance
+from switch.contracts.message import ORIGINAL_AMOUNT, Answer, Balance
 from switch.contracts.reason import Reason
 from switch.wire.dialect import Dialect
 from switch.wire.errors import DecodeFailure, EncodeFailure, FieldProblem
 from switch.wire.inbound import Inbound, Management, ManagementFunction
 from switch.wire.layout import LAYOUTS_MAX, FieldsLayouts, PayloadLayouts
 from switch.wire.request_reader import RequestReader, require_digits, shown
-from switch.wire.transmission import transmission_text
+from switch.wire.transmission import local_text, transmission_text
 
 __all__ = ["Codec"]
 
 _ENCODED = dict[str, dict[str, bytes]]
 _AMOUNT_MAX = 10**12 - 1  # DE4 and the amounts of DE54 have twelve digits
-_FORMAT_ERROR_ECHOED = ("7", "11", "37", "41")
 
 
 class Codec:
@@ -47,10 +46,19 @@ class Codec:
         self._payload_layouts = PayloadLayouts(dialect.spec, layouts_max)
         self._fields_layouts = FieldsLayouts(dialect.spec, layouts_max)
         self._reader = RequestReader(dialect)
+        elements = self._elements = dialect.elements
+        keys = (elements.transmission, elements.stan, elements.sequence_time)
+        self._format_error_digits = frozenset(keys)
+        # In their order, each once.
+        self._format_error_echoed = tuple(
+            dict.fromkeys(key for key in (*keys, elements.retrieval_reference, elements.terminal) if key)
+        )
         management = dialect.management
         self._management_mtis = frozenset({management.request, management.repeat})
         self._management_digits = tuple(
-            key for key in ("7", "11", management.code_field) if dialect.content.get(key) == "n"
+            key
+            for key in (elements.transmission, elements.stan, management.code_field)
+            if dialect.content.get(key) == "n"
         )
         self._management_codes: dict[ManagementFunction, str] = {}
         for code, function in dialect.management_functions.items():
@@ -121,12 +129,13 @@ class Codec:
     def _management(self, fields: Mapping[str, str]) -> Management:
         code_field = self.dialect.management.code_field
         require_digits(fields, self._management_digits, self.dialect.sensitive_fields)
-        for key in ("11", code_field):
+        stan_field = self._elements.stan
+        for key in (stan_field, code_field):
             if not fields.get(key):
                 raise FieldProblem(key, needed="the field, as a management message must have it", found="nothing")
         code = fields[code_field]
         function = self.dialect.management_functions.get(code, ManagementFunction.OTHER)
-        return Management(function=function, code=code, stan=fields["11"])
+        return Management(function=function, code=code, stan=fields[stan_field])
 
     # ── what can still be said about a message that is none
 
@@ -152,13 +161,14 @@ class Codec:
         response = self._response_mti(fields.get("t", ""))
         if response is None:
             return None
-        answer = {"t": response, "39": self.dialect.response_code(Reason.FORMAT_ERROR)}
-        for key in _FORMAT_ERROR_ECHOED:
+        at = self._elements
+        answer = {"t": response, at.response_code: self.dialect.response_code(Reason.FORMAT_ERROR)}
+        for key in self._format_error_echoed:
             value = fields.get(key, "")
-            digits = key in {"7", "11"}
+            digits = key in self._format_error_digits
             if value and value.isascii() and (value.isdecimal() if digits else value.isprintable()):
                 answer[key] = value
-        if "11" not in answer or ("7" not in answer and "37" not in answer):
+        if at.stan not in answer or not {at.sequence_time, at.retrieval_reference} & answer.keys():
             return None
         try:
             return self.encode(answer)
@@ -191,21 +201,35 @@ class Codec:
             value = asked.get(key)
             if value:
                 fields[key] = value
-        fields["39"] = answer.response_code or self.dialect.response_codes[answer.reason]
+        at = self._elements
+        fields[at.response_code] = answer.response_code or self.dialect.response_codes[answer.reason]
         if answer.approval_code:
-            fields["38"] = answer.approval_code
+            fields[at.approval_code] = answer.approval_code
         if answer.approved_minor is not None:
-            fields["4"] = _amount("4", answer.approved_minor)
+            fields[at.amount] = _amount(at.amount, answer.approved_minor)
         if answer.balances:
-            fields["54"] = "".join([_additional_amount(balance) for balance in answer.balances])
+            self._put_balances(fields, answer.balances)
         if answer.cvv2_result:
             carrier = self.dialect.answer.cvv2_result
             if carrier is not None:
                 fields[carrier.field] = carrier.write(answer.cvv2_result)
         return self.encode(fields)
 
+    def _put_balances(self, fields: dict[str, str], balances: tuple[Balance, ...]) -> None:
+        """Additional amounts; where the dialect has a place of its own for the original amount, that one goes there."""
+        key = self._elements.balances
+        place = self.dialect.answer.original_amount
+        if place is not None:
+            for balance in balances:
+                if balance.amount_type == ORIGINAL_AMOUNT:
+                    length = self.dialect.spec.fixed_length(place.field)
+                    fields[place.field] = place.write(_amount(place.field, balance.amount_minor)).ljust(length, "0")
+            balances = tuple(balance for balance in balances if balance.amount_type != ORIGINAL_AMOUNT)
+        if balances and key:
+            fields[key] = "".join([_additional_amount(balance, key) for balance in balances])
+
     def encode_management(self, function: ManagementFunction, *, stan: str, now: datetime) -> bytes:
-        """A management message of ours; ``now`` becomes DE7.
+        """A management message of ours, made at ``now``.
 
         Raises :class:`EncodeFailure` for a function that the dialect has no code for.
         """
@@ -213,17 +237,22 @@ class Codec:
         code = self._management_codes.get(function)
         if code is None:
             raise EncodeFailure(field=management.code_field, problem=f"no code for {function}")
-        return self.encode(
-            {"t": management.request, "7": transmission_text(now), "11": stan, management.code_field: code}
-        )
+        at, local = self._elements, self.dialect.local_time
+        fields = {"t": management.request, at.stan: stan, management.code_field: code}
+        if at.transmission:
+            fields[at.transmission] = transmission_text(now)
+        if local is not None:
+            fields[local.field] = local_text(now, local.clock)
+        return self.encode(fields)
 
-    def encode_management_answer(self, inbound: Inbound, *, response_code: str = "00") -> bytes:
+    def encode_management_answer(self, inbound: Inbound, *, reason: Reason = Reason.APPROVED) -> bytes:
         """The answer to a management message.
 
         Raises :class:`EncodeFailure` when the fields have no form in this dialect.
         """
         management = self.dialect.management
-        fields = {"t": management.response, "39": response_code}
+        code = self.dialect.management_response_code(reason)
+        fields = {"t": management.response, self._elements.response_code: code}
         for key in management.echoed:
             value = inbound.fields.get(key)
             if value:
@@ -264,14 +293,14 @@ def _amount(field: str, amount_minor: int) -> str:
     return f"{amount_minor:012d}"
 
 
-def _additional_amount(balance: Balance) -> str:
-    """One entry of DE54: account type 2 (00, unspecified), amount type 2, currency 3, sign C or D, amount 12."""
+def _additional_amount(balance: Balance, field: str) -> str:
+    """One additional amount: account type 2 (00, unspecified), amount type 2, currency 3, sign C or D, amount 12."""
     try:
         numeric = currency.numeric(balance.currency)
     except KeyError:
-        raise EncodeFailure(field="54", problem=f"{balance.currency!r} is no currency") from None
+        raise EncodeFailure(field=field, problem=f"{balance.currency!r} is no currency") from None
     sign = "D" if balance.amount_minor < 0 else "C"
-    return f"00{balance.amount_type}{numeric}{sign}{_amount('54', abs(balance.amount_minor))}"
+    return f"00{balance.amount_type}{numeric}{sign}{_amount(field, abs(balance.amount_minor))}"
 
 
 def _offset(payload: bytes, encoded: _ENCODED, field: str) -> int:

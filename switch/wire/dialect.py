@@ -19,7 +19,19 @@ from switch.wire.field_table import FieldTable
 from switch.wire.framing import Framing
 from switch.wire.inbound import ManagementFunction
 from switch.wire.masking import SENSITIVE_FIELDS
-from switch.wire.rules import AnswerRules, Carriers, ChannelRules, Flags, ManagementRules
+from switch.wire.rules import (
+    AnswerRules,
+    Carriers,
+    ChannelRules,
+    Elements,
+    Flags,
+    LocalTime,
+    ManagementRules,
+    OriginalRules,
+    Scope,
+    SimulatorRules,
+    StandInRules,
+)
 from switch.wire.track2 import Track2Layout
 
 __all__ = ["Dialect", "MessageRule", "dialect_names", "load_dialect", "specs_root"]
@@ -34,6 +46,7 @@ class MessageRule:
     repeat: bool  # an x1 MTI
     response: str
     needs: tuple[str, ...]  # fields without which it is a format error
+    carries: Mapping[str, str]  # fields that say the same in any such message
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -47,21 +60,33 @@ class Dialect:
     content: Mapping[str, str]  # the class of each field: n, a, an, ans, b, z, xn
     messages: Mapping[str, MessageRule]  # by MTI, repeats included
     management: ManagementRules
-    management_functions: Mapping[str, ManagementFunction]  # by DE70
+    management_functions: Mapping[str, ManagementFunction]  # by the code in its field
     response_codes: Mapping[Reason, str]
-    operations: Mapping[str, Operation]  # by DE3[0:2]
-    entry_modes: Mapping[str, EntryMode]  # by DE22[0:2]
+    management_response_codes: Mapping[Reason, str]
+    elements: Elements
+    original: OriginalRules
+    local_time: LocalTime | None
+    scope: Scope
+    operations: Mapping[str, Operation]
+    entry_modes: Mapping[str, EntryMode]
+    countries: Mapping[str, str]  # to ISO 3166 alpha-2; empty where the network uses that itself
     channels: ChannelRules
+    stand_in: StandInRules
     stand_in_approved: frozenset[str]
     carriers: Carriers
     flags: Flags
     track2: Track2Layout
     answer: AnswerRules
+    simulator: SimulatorRules
     sensitive_fields: frozenset[str]  # never shown, never stored: those of any dialect and this one's CVV2 carrier
 
     def response_code(self, reason: Reason) -> str:
-        """The DE39 that says ``reason`` to this network."""
+        """The response code that says ``reason`` to this network."""
         return self.response_codes[reason]
+
+    def management_response_code(self, reason: Reason) -> str:
+        """The response code that says ``reason`` in the answer to a management message."""
+        return self.management_response_codes[reason]
 
     def __repr__(self) -> str:
         return f"Dialect({self.name})"
@@ -91,7 +116,6 @@ def load_dialect(folder: Path) -> Dialect:
     Raises ConfigurationError naming file, table and key.
     """
     tables = read_dialect_file(folder)
-    cvv2 = tables.carriers.cvv2
     return Dialect(
         name=folder.name,
         description=tables.description,
@@ -102,24 +126,49 @@ def load_dialect(folder: Path) -> Dialect:
         management=tables.management,
         management_functions=_management_functions(tables.management),
         response_codes={reason: tables.response_codes[reason.value] for reason in Reason},
+        management_response_codes={
+            reason: tables.management.response_codes.get(reason.value, tables.response_codes[reason.value])
+            for reason in Reason
+        },
+        elements=tables.elements,
+        original=tables.original,
+        local_time=tables.local_time,
+        scope=tables.scope,
         operations=tables.operations,
         entry_modes=tables.entry_modes,
+        countries=tables.countries,
         channels=ChannelRules(tables.channels),
+        stand_in=tables.stand_in,
         stand_in_approved=frozenset(tables.stand_in.approved),
         carriers=tables.carriers,
         flags=tables.flags,
         track2=tables.track2,
         answer=tables.answer,
-        sensitive_fields=SENSITIVE_FIELDS | ({cvv2.field} if cvv2 is not None else set()),
+        simulator=tables.simulator,
+        sensitive_fields=_sensitive_fields(tables),
+    )
+
+
+def _sensitive_fields(tables: DialectFile) -> frozenset[str]:
+    """Fields that nobody may see: those of any dialect, and where this one keeps card data.
+
+    Masking trusts DE90 and DE95 to hold no PAN because of what they are in 1987; here they may be something else.
+    """
+    elements, cvv2 = tables.elements, tables.carriers.cvv2
+    return SENSITIVE_FIELDS.union(
+        {elements.pan, elements.track2, elements.pin} - {"", "2"},
+        {cvv2.field} if cvv2 is not None else (),
+        {"90"} - {tables.original.field},
+        {"95"} - {elements.replacement_amount.field},
     )
 
 
 def _message_rules(tables: DialectFile) -> dict[str, MessageRule]:
     rules: dict[str, MessageRule] = {}
     for mti, row in tables.messages.items():
-        rules[mti] = MessageRule(mti, row.kind, False, row.response, row.needs)
+        rules[mti] = MessageRule(mti, row.kind, False, row.response, row.needs, row.carries)
         if row.repeat:
-            rules[row.repeat] = MessageRule(row.repeat, row.kind, True, row.response, row.needs)
+            rules[row.repeat] = MessageRule(row.repeat, row.kind, True, row.response, row.needs, row.carries)
     return rules
 
 

@@ -66,6 +66,14 @@ class FieldTable(dict[str, FieldSpec]):
             {key: {**row, "data_enc": "latin-1"} if row["data_enc"] == "ascii" else row for key, row in self.items()}
         )
 
+    def fixed_length(self, key: str) -> int:
+        """How many characters a field of fixed length holds once decoded; 0 for one whose length varies."""
+        row = self[key]
+        if row["len_type"] != 0:
+            return 0
+        packed = row["data_enc"] == "b" and row.get("len_count", "bytes") == "bytes"
+        return int(row["max_len"]) * (2 if packed else 1)
+
     def describe(self, key: str) -> str:
         """The form that a field must have, for an error message."""
         if key not in self:

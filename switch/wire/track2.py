@@ -31,14 +31,14 @@ class Track2(msgspec.Struct, frozen=True, kw_only=True):
     cvv: Secret | None  # None when the discretionary data is too short
 
 
-def read_track2(text: str, layout: Track2Layout) -> Track2:
-    """Split DE35.
+def read_track2(text: str, layout: Track2Layout, field: str = "35") -> Track2:
+    """Split the track data of ``field``.
 
     Raises :class:`FieldProblem` when it isn't track 2; the problem tells its length only.
     """
     match = _TRACK2.fullmatch(text)
     if match is None:
-        raise FieldProblem("35", needed="PAN, separator, YYMM, service code", found=f"{len(text)} characters")
+        raise FieldProblem(field, needed="PAN, separator, YYMM, service code", found=f"{len(text)} characters")
     pan, expiry, service_code, discretionary = match.groups()
     cvv = discretionary[layout.cvv_at : layout.cvv_at + layout.cvv_length]
     return Track2(

@@ -156,7 +156,7 @@ def test_management_messages_of_ours(name: str, function: ManagementFunction, co
 def test_a_management_answer_with_another_code() -> None:
     payload = codec("iso87_ascii").encode({"t": "0800", "11": "000009", "70": "270"})
     inbound = codec("iso87_ascii").decode(payload, network="alpha", received_at=RECEIVED)
-    answer = codec("iso87_ascii").encode_management_answer(inbound, response_code="12")
+    answer = codec("iso87_ascii").encode_management_answer(inbound, reason=Reason.UNSUPPORTED_OPERATION)
     assert codec("iso87_ascii").decode_fields(answer)["39"] == "12"
 
 
