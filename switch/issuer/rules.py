@@ -124,7 +124,9 @@ def operation(case: Case) -> Verdict:
     _, _, program = _known(case)
     asked = case.request.operation
     if asked is Operation.UNSUPPORTED:
-        return Verdict({"operation": asked}, Reason.UNSUPPORTED_OPERATION)
+        # A network may serve some channels and entry modes alone, whatever the program serves elsewhere.
+        seen: Seen = {"operation": asked, "channel": case.request.channel, "entry_mode": case.request.entry_mode}
+        return Verdict(seen, Reason.UNSUPPORTED_OPERATION)
     return Verdict({"operation": asked}, None if asked in program.operations else Reason.PRODUCT_NOT_ALLOWED)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 
 from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect, load_dialect, specs_root
 
-DIALECTS = ("iso87_ascii", "iso87_binary")
+DIALECTS = ("iso87_ascii", "iso87_binary")  # those of 1987: purchase() is theirs
 RECEIVED = datetime(2026, 6, 15, 3, 4, 6, tzinfo=UTC)
 
 
@@ -35,6 +36,30 @@ def codec(name: str) -> Codec:
     return Codec(dialect(name))
 
 
+def tap(**changes: str | None) -> dict[str, str]:
+    """A 1100 of ``iso93_contactless``, changed as :func:`purchase` is."""
+    fields = {
+        "t": "1100",
+        "2": PAN,
+        "3": "000000",
+        "4": "000000005000",
+        "7": "0615030405",
+        "11": "000123",
+        "12": "260615120405",
+        "14": "2912",
+        "22": "M00101M00140",
+        "24": "100",
+        "26": "5411",
+        "32": "00000123456",
+        "37": "616612000123",
+        "41": "TERM01  ",
+        "42": "SHOP0000001    ",
+        "43": f"COFFEE AND CAKE\\1-1\\TOKYO\\{'150-0001':13}JPN",
+        "49": "392",
+    }
+    return _changed(fields, changes)
+
+
 def purchase(**changes: str | None) -> dict[str, str]:
     """A 0100 that both dialects can express; ``f4="…"`` changes DE4, ``f4=None`` leaves it out, ``t`` the MTI."""
     fields = {
@@ -57,6 +82,10 @@ def purchase(**changes: str | None) -> dict[str, str]:
         "43": "COFFEE AND CAKE".ljust(25) + "TOKYO".ljust(13) + "JP",
         "49": "392",
     }
+    return _changed(fields, changes)
+
+
+def _changed(fields: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
     for key, value in changes.items():
         name = key.removeprefix("f")
         if value is None:

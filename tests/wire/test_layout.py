@@ -18,7 +18,7 @@ from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect, dialect_names, load_dialect, specs_root
 from switch.wire.errors import DecodeFailure, EncodeFailure
 from switch.wire.layout import LEARN_AFTER, FieldsLayouts, PayloadLayouts
-from tests.wire.support import PAN, RECEIVED, dialect, purchase
+from tests.wire.support import PAN, RECEIVED, dialect, purchase, tap
 from tests.wire.test_codec_fields import ALPHABETS
 
 #: Dialects of what the standard ones lack: headers, packed digits with their pads, EBCDIC, lengths in binary and BCD.
@@ -135,7 +135,8 @@ def messages(draw: st.DrawFn, of: Dialect) -> dict[str, str]:
     keys = draw(
         st.sets(st.sampled_from([key for key in of.spec if key.isdecimal() and key not in {"1", "65"}]), max_size=9)
     )
-    base = {key: value for key, value in purchase().items() if len(value) % 2 == 0 or of.spec[key]["data_enc"] != "b"}
+    example = tap() if "1100" in of.messages else purchase()
+    base = {key: value for key, value in example.items() if len(value) % 2 == 0 or of.spec[key]["data_enc"] != "b"}
     fields = draw(st.sampled_from([{"t": "0100"}, {"t": "0220"}, base]))
     fields = {**fields, **{key: draw(values(of, key)) for key in sorted(keys)}}
     if of.spec["h"]["max_len"]:
@@ -383,7 +384,7 @@ def test_without_layouts_nothing_is_kept() -> None:
 def test_layouts_hold_no_card_data(dialects: Dialects, name: str) -> None:
     codec = Codec(dialects(name))
     header = "00" * 11
-    fields = {"h": header, "t": "0100", "2": PAN, "11": "000001", "41": "TERM01  ", "52": "1234567890ABCDEF"}
+    fields = {"h": header, "t": "0100", "2": PAN, "11": "000001", "41": "TERM01  ", "64": "1234567890ABCDEF"}
     for _ in range(LEARN_AFTER):
         codec.decode_fields(codec.encode(fields))
     assert len(codec._payload_layouts) == len(codec._fields_layouts) == 1
