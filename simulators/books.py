@@ -31,12 +31,9 @@ from enum import StrEnum
 import msgspec
 
 from simulators.cards import TestCard
-from simulators.messages import Act, Message
+from simulators.messages import Act, AnswerCodes, Message
 
-__all__ = ["APPROVALS", "Books", "Difference", "Figures", "Purchase", "State", "compare"]
-
-#: DE39 values (ISO 8583:1987) that let money move: approved, partially approved, and "no reason to decline".
-APPROVALS = frozenset({"00", "10", "85"})
+__all__ = ["Books", "Difference", "Figures", "Purchase", "State", "compare"]
 
 _HOLDS = frozenset({Act.AUTHORIZATION, Act.CASH_AUTHORIZATION})
 _POSTS = frozenset({Act.PURCHASE, Act.CASH_WITHDRAWAL})
@@ -89,10 +86,14 @@ class Difference(msgspec.Struct, frozen=True):
 class Books:
     """All cards' books. Opening balances come from the cards, or later from :meth:`open_at`.
 
+    ``codes`` tells by network what a response code means; one that is not there speaks as in 1987.
+
     Call :meth:`sent` when a message may have left, :meth:`answered` for every answer, however late.
     """
 
-    def __init__(self, cards: Mapping[str, TestCard]) -> None:
+    def __init__(self, cards: Mapping[str, TestCard], codes: Mapping[str, AnswerCodes] | None = None) -> None:
+        self._meanings = dict(codes or {})
+        self._usual = AnswerCodes()
         self._opening = {alias: (card.balance_minor, 0) for alias, card in cards.items()}
         self._currency = {alias: card.currency for alias, card in cards.items()}
         self._posted: Counter[str] = Counter(dict.fromkeys(cards, 0))
@@ -128,22 +129,24 @@ class Books:
     def answered(self, message: Message, code: str, approved_minor: int | None = None) -> None:
         """``message`` was answered with DE39 ``code``; ``approved_minor`` is DE4 of the answer where it tells one.
 
-        A reversal or advice that is answered by anything but 00 is not settled: it stays in doubt, to be repeated.
+        A reversal or advice that is not accepted is not settled: it stays in doubt, to be repeated.
         """
         purchase = self.purchases[message.purchase]
         known = self._codes.get(message.key)
+        codes = self._meanings.get(message.network, self._usual)
+        good = codes.accepted if message.act.must_be_accepted else codes.approvals
         # A repeat of what nobody could decide is decided afresh, and its approval counts.
-        decided_now = known == "91" and code in APPROVALS
+        decided_now = known in codes.unavailable and code in good
         if known is not None and not decided_now:
-            self._check_repeat(message, known, code)
+            self._check_repeat(message, known, code, codes)
             return
         if message.key not in purchase.doubts and not decided_now:
             return  # too late: its reversal or an advice has settled it already
-        if message.act.must_be_accepted and code != "00":
+        if message.act.must_be_accepted and code not in good:
             return
         purchase.doubts.pop(message.key, None)
         self._codes[message.key] = code
-        if code not in APPROVALS:
+        if code not in good:
             return
         held, posted = purchase.held_minor, purchase.posted_minor
         self._apply(purchase, message, message.amount_minor if approved_minor is None else approved_minor)
@@ -161,7 +164,8 @@ class Books:
 
     def refused(self, message: Message, code: str) -> None:
         """``message`` can't be declined, and was. That is for :func:`compare` to tell."""
-        self.contradictions.append(Difference(message.alias, "answer", f"00 ({message.act} {message.key})", code))
+        wanted = " or ".join(sorted(self._meanings.get(message.network, self._usual).accepted))
+        self.contradictions.append(Difference(message.alias, "answer", f"{wanted} ({message.act} {message.key})", code))
 
     def held(self, message: Message) -> int:
         """What is known to be held for the purchase that ``message`` belongs to."""
@@ -187,9 +191,9 @@ class Books:
             assert purchase.held_minor >= 0
             assert purchase.state is State.OPEN or purchase.held_minor == 0
 
-    def _check_repeat(self, message: Message, known: str, code: str) -> None:
+    def _check_repeat(self, message: Message, known: str, code: str, codes: AnswerCodes) -> None:
         """A repeat must hear what was said first. 91 is the exception: nothing had been decided then."""
-        if code == known or "91" in (code, known):
+        if code == known or code in codes.unavailable or known in codes.unavailable:
             return
         self.contradictions.append(
             Difference(message.alias, "answer", f"{known} ({message.act} {message.key})", f"{code} to its repeat")

@@ -120,7 +120,9 @@ def run(
     if as_json:
         click.echo(msgspec.json.encode([_as_json(one) for one in played]))
     else:
-        click.echo(f"{len(played) - len(failed)} of {len(played)} scenarios passed")
+        skipped = sum(bool(one.skipped) for one in played)
+        count = len(played) - skipped
+        click.echo(f"{count - len(failed)} of {count} scenarios passed" + (f", {skipped} skipped" if skipped else ""))
     sys.exit(EXIT_MISMATCH if failed else 0)
 
 
@@ -300,9 +302,11 @@ def _mix(weights: tuple[str, ...]) -> dict[str, float]:
 
 
 def _show(played: Played) -> None:
-    mark = "pass" if played.passed else "FAIL"
-    codes = " ".join(step.got for step in played.steps)
-    click.echo(f"{mark}  {played.dialect:<13} {played.scenario.name:<28} {codes}")
+    mark = "skip" if played.skipped else "pass" if played.passed else "FAIL"
+    said = " ".join(step.got for step in played.steps)
+    if played.skipped:
+        said = f"the network carries no {', '.join(sorted(played.skipped))}"
+    click.echo(f"{mark}  {played.dialect:<16} {played.scenario.name:<28} {said}")
     for problem in played.problems:
         click.echo(f"      {problem}")
 
@@ -312,6 +316,7 @@ def _as_json(played: Played) -> dict[str, object]:
         "scenario": played.scenario.name,
         "dialect": played.dialect,
         "passed": played.passed,
+        "skipped": sorted(played.skipped),
         "steps": [msgspec.to_builtins(step) for step in played.steps],
         "problems": list(played.problems),
     }

@@ -2,8 +2,9 @@
 
 Theory of operation. A reader task cuts what arrives into frames and hands each answer to whoever waits for it; a writer
 task sends everything that was posted since its last turn in one piece, so that many requests in flight cost few system
-calls. An answer is recognised by class of message, STAN (DE11) and transmission time (DE7). Sign-ons and echoes that
-the switch sends are answered here. What nobody waits for is kept as a *stray*: late answers, answers to raw frames.
+calls. An answer is recognised by class of message, STAN (DE11) and time (DE7, or what the network has in its place).
+Sign-ons and echoes that the switch sends are answered here. What nobody waits for is kept as a *stray*: late answers,
+answers to raw frames.
 
 A broken connection ends both tasks; everyone who waits then gets None.
 """
@@ -17,12 +18,13 @@ from datetime import UTC, datetime
 
 import trio
 
+from simulators.messages import AnswerCodes
 from switch.wire.codec import Codec
 from switch.wire.errors import WireError
 from switch.wire.framing import Framer
 from switch.wire.inbound import ManagementFunction
 
-__all__ = ["Link", "LinkRefused", "OnAnswer", "answer_key", "connect", "open_link"]
+__all__ = ["Link", "LinkRefused", "OnAnswer", "connect", "open_link"]
 
 _FRAME_BYTES_MAX = 8_192
 _READ_BYTES = 65_536
@@ -34,11 +36,6 @@ OnAnswer = Callable[[dict[str, str] | None], None]
 
 class LinkRefused(Exception):
     """The switch can't be reached, or did not accept the sign-on."""
-
-
-def answer_key(fields: Mapping[str, str]) -> str:
-    """The key that a message shares with its answer: class (MTI position 2), STAN, transmission time."""
-    return f"{fields['t'][1]}{fields.get('11', '')}{fields.get('7', '')}"
 
 
 class Link:
@@ -60,6 +57,11 @@ class Link:
         self._management_stan = 0
         self._scope = trio.CancelScope()
 
+    def key(self, fields: Mapping[str, str]) -> str:
+        """The key that a message shares with its answer: class (MTI position 2), STAN, its time."""
+        at = self.codec.dialect.elements
+        return f"{fields['t'][1]}{fields.get(at.stan, '')}{fields.get(at.sequence_time, '')}"
+
     @property
     def in_flight(self) -> int:
         """How many answers are waited for."""
@@ -79,7 +81,7 @@ class Link:
             answers.append(answer)
             came.set()
 
-        key = answer_key(fields)
+        key = self.key(fields)
         self.post(key, self.frame(fields), take)
         try:
             with trio.move_on_after(seconds):
@@ -139,7 +141,7 @@ class Link:
         stan = f"{self._management_stan:06d}"
         payload = self.codec.encode_management(function, stan=stan, now=datetime.now(UTC))
         answer = await self.ask(self.codec.decode_fields(payload), seconds)
-        return None if answer is None else answer.get("39", "")
+        return None if answer is None else answer.get(self.codec.dialect.elements.response_code, "")
 
     # ── the tasks
 
@@ -170,7 +172,7 @@ class Link:
             inbound = self.codec.decode(payload, network=self.codec.dialect.name, received_at=datetime.now(UTC))
             self.send_payload(self.codec.encode_management_answer(inbound))
             return
-        on_answer = self._next_in_line(answer_key(fields)) if mti[2] in "135" else None
+        on_answer = self._next_in_line(self.key(fields)) if mti[2] in "135" else None
         if on_answer is not None:
             on_answer(fields)
         else:
@@ -238,7 +240,7 @@ async def connect(
     """A connected session whose tasks live in ``nursery``, signed on unless told otherwise.
 
     Raises:
-        LinkRefused: no connection within ``seconds`` seconds, or the sign-on was not answered with 00.
+        LinkRefused: no connection within ``seconds`` seconds, or the sign-on was not accepted.
     """
     stream: trio.SocketStream | None = None
     try:
@@ -252,7 +254,7 @@ async def connect(
     await nursery.start(link.run)
     if sign_on:
         code = await link.manage(ManagementFunction.SIGN_ON, seconds)
-        if code != "00":
+        if code != AnswerCodes.of(codec.dialect).managed:
             link.close()
             raise LinkRefused(f"{link.name}: the sign-on was answered with {code or 'nothing'}")
     return link

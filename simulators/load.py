@@ -210,7 +210,7 @@ class _Load:
     def _remember(self, maker: Maker, outcome: Outcome) -> None:
         message = outcome.message
         self.recent.append(message)
-        if outcome.approved and message.act is Act.AUTHORIZATION and message.fields["t"] == "0100":
+        if outcome.approved and message.act is Act.AUTHORIZATION and message.fields["t"][1:] == "100":
             approved = outcome.approved_minor
             self.open_purchases.append((maker, message, message.amount_minor if approved is None else approved))
 

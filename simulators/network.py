@@ -11,8 +11,8 @@ broke, is *unanswered*, and what follows depends on what it was:
     =====================================  ====================================================================
 
 While no link is up nothing can have reached the switch, so a request is only stood in for or declined. Forwarding is
-store and forward: 0120, 0121, 0121 … and 0400, 0420, 0421 … with the same key elements, across reconnections, until 00
-comes back. Messages of one purchase are forwarded in order, several purchases at a time.
+store and forward: 0120, 0121, 0121 … and 0400, 0420, 0421 … with the same key elements, across reconnections, until
+they are accepted. Messages of one purchase are forwarded in order, several purchases at a time.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import trio
 
-from simulators.books import APPROVALS, Books
+from simulators.books import Books
 from simulators.cards import TestCard, strangers
-from simulators.link import Link, LinkRefused, answer_key, connect
-from simulators.messages import Act, Maker, Message, as_advice, as_repeat
+from simulators.link import Link, LinkRefused, connect
+from simulators.messages import Act, AnswerCodes, Maker, Message, as_advice, as_repeat
 from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect
 from switch.wire.inbound import ManagementFunction
 
 __all__ = ["AcquirerNetwork", "Endpoint", "Habits", "Outcome"]
 
-_UNDECIDED = frozenset({"91", "96"})  # the switch could not: ask again later
 _FORWARDERS = 8
 _SWEEP_SECONDS = 0.05
 
@@ -68,11 +67,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     approved_minor: int | None = None  # DE4 of an approval
     fields: Mapping[str, str] = {}  # the whole answer; card data in it, so it stays out of repr
     stood_in: bool = False  # the network approved it itself
+    codes: AnswerCodes = AnswerCodes()  # what the network's codes mean
 
     @property
     def approved(self) -> bool:
         """Whether the switch approved it."""
-        return self.code in APPROVALS
+        return self.code in self.codes.approvals
 
     def __repr__(self) -> str:
         return f"Outcome({self.message!r}, code={self.code}, approved_minor={self.approved_minor})"
@@ -112,8 +112,9 @@ class AcquirerNetwork:
         self.endpoints = tuple(endpoints)
         self.habits = habits or Habits()
         self.cards = cards
-        self.books = Books(cards) if books is None else books
         self.makers = {e.dialect.name: Maker(e.dialect, {**strangers(), **cards}, seed=seed) for e in self.endpoints}
+        codes = {name: maker.codes for name, maker in self.makers.items()}
+        self.books = Books(cards, codes) if books is None else books
         self.counts: Counter[str] = Counter()  # what happened, in words: "0100 sent", "unanswered", "links lost" …
         self.codes: Counter[str] = Counter()  # DE39 of all answers
         self._codecs = {e.dialect.name: Codec(e.dialect) for e in self.endpoints}
@@ -152,7 +153,7 @@ class AcquirerNetwork:
             return
         frame = link.frame(message.fields)
         deadline = trio.current_time() + self.habits.answer_timeout
-        pending = _Pending(self, message, link, answer_key(message.fields), deadline, done)
+        pending = _Pending(self, message, link, link.key(message.fields), deadline, done)
         self._pending.append(pending)
         self._in_flight += 1
         self.books.sent(message)
@@ -168,17 +169,21 @@ class AcquirerNetwork:
             stood_in = self._unanswered(message, sent=True)
             pending.done(Outcome(message=message, code=None, stood_in=stood_in))
             return
-        code = answer.get("39", "")
+        maker = self.makers[message.network]
+        codes, at = maker.codes, maker.dialect.elements
+        code = answer.get(at.response_code, "")
         self.counts["answered"] += 1
         self.codes[code] += 1
-        approved = int(answer["4"]) if code in APPROVALS and "4" in answer else None
+        approved = int(answer[at.amount]) if code in codes.approvals and at.amount in answer else None
         self.books.answered(message, code, approved)
         stood_in = False
-        if code in _UNDECIDED and (message.act.must_be_accepted or self.habits.stand_in_on_91):
+        if code in codes.undecided and (message.act.must_be_accepted or self.habits.stand_in_on_91):
             stood_in = self._unanswered(message, sent=True, reverse=False)
-        elif message.act.must_be_accepted and code != "00":
+        elif message.act.must_be_accepted and code not in codes.accepted:
             self.books.refused(message, code)
-        pending.done(Outcome(message=message, code=code, approved_minor=approved, fields=answer, stood_in=stood_in))
+        pending.done(
+            Outcome(message=message, code=code, approved_minor=approved, fields=answer, stood_in=stood_in, codes=codes)
+        )
 
     async def ask_raw(self, network: str, fields: Mapping[str, str]) -> dict[str, str] | None:
         """Sends any fields on a live link and gives the answer back, past the books: for lost answers and forgeries."""
@@ -194,7 +199,7 @@ class AcquirerNetwork:
     def _unanswered(self, message: Message, *, sent: bool, reverse: bool = True) -> bool:
         """What the table in the module's header says; True when the network stood in."""
         maker = self.makers[message.network]
-        if self.books.code(message) not in (None, *_UNDECIDED):
+        if self.books.code(message) not in (None, *maker.codes.undecided):
             return False  # Only a repeat went unanswered: what it repeats was answered before.
         if message.act.must_be_accepted:
             self._store(message, sent=sent)
@@ -243,21 +248,23 @@ class AcquirerNetwork:
     async def _tell(self, message: Message, *, sent: bool) -> None:
         """Sends ``message`` in its forms until it is accepted; a refusal is noted and ends it too."""
         form = _next_form(message) if sent else message
+        maker = self.makers[message.network]
+        codes, code_field = maker.codes, maker.dialect.elements.response_code
         while True:
             link = await self._live_link(message.network)
             self.books.sent(message)
             self.counts[f"{form.fields['t']} sent"] += 1
             answer = await link.ask(form.fields, self.habits.answer_timeout)
-            code = None if answer is None else answer.get("39", "")
+            code = None if answer is None else answer.get(code_field, "")
             if code is not None:
                 self.codes[code] += 1
                 self.books.answered(message, code)
-                if code not in _UNDECIDED:
+                if code not in codes.undecided:
                     break
             form = _next_form(form)
             await trio.sleep(self.habits.retry_after)
         self.counts["forwarded"] += 1
-        if code != "00":
+        if code not in codes.accepted:
             self.books.refused(message, code)
 
     # ── links
@@ -333,7 +340,8 @@ class AcquirerNetwork:
                 await link.closed.wait()
             if link.closed.is_set():
                 return
-            if await link.manage(ManagementFunction.ECHO, self.habits.answer_timeout) != "00":
+            answered = await link.manage(ManagementFunction.ECHO, self.habits.answer_timeout)
+            if answered != self.makers[link.codec.dialect.name].codes.managed:
                 link.close()
                 await link.closed.wait()
 
@@ -379,4 +387,4 @@ class AcquirerNetwork:
 
 def _next_form(message: Message) -> Message:
     """How the same message is told once more: 0400, 0420, 0421, 0421 …; 0120, 0121, 0121 and so on."""
-    return as_advice(message) if message.fields["t"] == "0400" else as_repeat(message)
+    return as_advice(message) if message.fields["t"][1:] == "400" else as_repeat(message)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from simulators.messages import Terms
-from switch.contracts.message import EntryMode
+from switch.contracts.message import Channel, EntryMode
 from switch.contracts.reason import Reason
 
 __all__ = ["SCENARIOS", "Scenario", "Step"]
@@ -40,7 +40,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     approved: int | None = None  # the amount that a partial approval must name
     shows_balance: bool = False  # DE54 must tell the balances of our books
     deaf: bool = False  # the answer gets lost on its way: our books never hear it
-    extra: Mapping[str, str] = {}  # elements that replace what would be sent
+    extra: Mapping[str, str] = {}  # elements that replace what would be sent, by their names in a dialect
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     moves: Mapping[str, tuple[int, int]] = {}
 
 
-_WEB = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, condition="59", merchant_name="WEB SHOP", cvv2="card")
+_WEB = Terms(
+    mcc="5732", entry_mode=EntryMode.ECOMMERCE, channel=Channel.ECOMMERCE, merchant_name="WEB SHOP", cvv2="card"
+)
 _TAP = Terms(entry_mode=EntryMode.CONTACTLESS)
 _CHIP = Terms(entry_mode=EntryMode.CHIP)
 
@@ -419,7 +421,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     _declined("no-cash", "Cash with a card that has none", _R.PRODUCT_NOT_ALLOWED, "standard-0", do="withdraw"),
     _declined("currency", "Euro on a yen card", _R.CURRENCY_NOT_SERVED, "plain-8", terms=Terms(currency="EUR")),
     _declined(
-        "operation", "A processing code that nobody serves", _R.UNSUPPORTED_OPERATION, "plain-8", extra={"3": "280000"}
+        "operation",
+        "A processing code that nobody serves",
+        _R.UNSUPPORTED_OPERATION,
+        "plain-8",
+        extra={"operation": "280000"},
     ),
     _declined("amount", "A purchase of nothing", _R.INVALID_AMOUNT, "plain-8", 0, do="purchase"),
     _declined(
@@ -438,7 +444,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     _declined("cvv", "A wrong CVV on the stripe", _R.CVV_FAILED, "plain-8", terms=Terms(cvv="000")),
     _declined(
-        "pin", "A PIN that the issuer can't check", _R.PIN_NOT_SERVED, "plain-8", extra={"52": "0123456789ABCDEF"}
+        "pin", "A PIN that the issuer can't check", _R.PIN_NOT_SERVED, "plain-8", extra={"pin": "0123456789ABCDEF"}
     ),
     _declined("funds", "More than there is, all or nothing", _R.INSUFFICIENT_FUNDS, "no-partial-low", 3_001),
     _declined(
@@ -457,5 +463,5 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
         moves={"plain-8": (0, 0)},
     ),
-    _declined("format", "An amount that is no number", _R.FORMAT_ERROR, "plain-8", extra={"4": "00000000ABCD"}),
+    _declined("format", "An amount that is no number", _R.FORMAT_ERROR, "plain-8", extra={"amount": "00000000ABCD"}),
 )

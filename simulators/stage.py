@@ -10,9 +10,10 @@ from simulators.messages import Act, Maker, Message, Terms, as_repeat
 from simulators.network import AcquirerNetwork, Outcome
 from simulators.scenarios import Scenario, Step
 from switch.contracts import currency
-from switch.contracts.message import EntryMode
+from switch.contracts.message import ORIGINAL_AMOUNT, EntryMode
+from switch.wire.dialect import Dialect
 
-__all__ = ["Played", "StepResult", "additional_amounts", "learn_opening", "play"]
+__all__ = ["Played", "StepResult", "additional_amounts", "lacking", "learn_opening", "original_amount", "play"]
 
 
 class StepResult(msgspec.Struct, frozen=True):
@@ -31,6 +32,7 @@ class Played(msgspec.Struct, frozen=True):
     dialect: str
     steps: tuple[StepResult, ...]
     problems: tuple[str, ...]  # of the steps, and of what the scenario left on the cards
+    skipped: frozenset[str] = frozenset()  # what the scenario needs and the network can't carry
 
     @property
     def passed(self) -> bool:
@@ -49,6 +51,16 @@ _ACTS = {
     "verify": Act.VERIFICATION,
 }
 
+# What a following step is, where the network must be able to carry more for it than for what it follows.
+_FOLLOWING_ACTS = {
+    "increment": Act.INCREMENT,
+    "stand in": Act.STAND_IN_APPROVAL,
+    "stand in declined": Act.STAND_IN_DECLINE,
+    "post": Act.FINANCIAL_ADVICE,
+    "post refund": Act.REFUND_ADVICE,
+    "reverse": Act.REVERSAL,
+}
+
 _FOLLOWING: Mapping[str, Callable[[Maker, Message, Step], Message]] = {
     "increment": lambda maker, of, step: maker.increment(of, step.amount or 0, step.terms),
     "stand in": lambda maker, of, step: maker.stand_in(of, approved=True, amount_minor=step.amount),
@@ -58,7 +70,7 @@ _FOLLOWING: Mapping[str, Callable[[Maker, Message, Step], Message]] = {
     "reverse": lambda maker, of, step: maker.reversal(of, amount_minor=step.amount, replacement_minor=step.left),
     "repeat": lambda _maker, of, _step: as_repeat(of),
     "send": lambda _maker, of, _step: of,
-    "tamper": lambda _maker, of, step: msgspec.structs.replace(of, fields={**of.fields, "4": f"{step.amount:012d}"}),
+    "tamper": lambda maker, of, step: maker.changed(of, {"amount": f"{step.amount:012d}"}),
 }
 
 
@@ -69,6 +81,9 @@ async def play(network: AcquirerNetwork, dialect: str, scenario: Scenario) -> Pl
     switch tells to an inquiry (DE54) before and after.
     """
     maker = network.makers[dialect]
+    missing = lacking(maker, scenario)
+    if missing:
+        return Played(scenario, dialect, (), (), missing)
     before = {alias: network.books.figures(alias) for alias in scenario.moves}
     told_before = {alias: await _told(network, dialect, alias) for alias in scenario.moves}
     messages: dict[str, Message] = {}
@@ -92,6 +107,21 @@ async def play(network: AcquirerNetwork, dialect: str, scenario: Scenario) -> Pl
     return Played(scenario, dialect, tuple(results), tuple(problems))
 
 
+def lacking(maker: Maker, scenario: Scenario) -> frozenset[str]:
+    """What ``scenario`` needs and the maker's network can't carry; empty when it can be played there."""
+    needed = [maker.lacks(_act(step), _terms(step), step.extra) for step in scenario.steps]
+    return frozenset().union(*needed)
+
+
+def _act(step: Step) -> Act:
+    return _ACTS.get(step.do) or _FOLLOWING_ACTS.get(step.do, Act.AUTHORIZATION)
+
+
+def _terms(step: Step) -> Terms | None:
+    """What a step is done with; a cash machine has its own merchant category."""
+    return Terms(mcc="6011") if step.terms is None and _act(step) is Act.CASH_WITHDRAWAL else step.terms
+
+
 async def learn_opening(network: AcquirerNetwork, dialect: str, scenario: Scenario) -> None:
     """Asks the switch for the balances that ``scenario`` will compare, unless our books have begun on that card.
 
@@ -105,9 +135,12 @@ async def learn_opening(network: AcquirerNetwork, dialect: str, scenario: Scenar
 
 async def _told(network: AcquirerNetwork, dialect: str, alias: str) -> tuple[int, int] | None:
     """Posted and held as the switch tells them to a balance inquiry; None where the card gets no answer to one."""
-    inquiry = network.makers[dialect].inquiry(alias, Terms(entry_mode=EntryMode.CHIP))
-    answer = await network.ask_raw(dialect, inquiry.fields)
-    shown = additional_amounts("" if answer is None else answer.get("54", ""))
+    maker = network.makers[dialect]
+    terms = Terms(entry_mode=EntryMode.CHIP)
+    if maker.lacks(Act.INQUIRY, terms):
+        terms = Terms()
+    answer = await network.ask_raw(dialect, maker.inquiry(alias, terms).fields)
+    shown = additional_amounts("" if answer is None else answer.get(maker.dialect.elements.balances, ""))
     if not {"01", "02"} <= shown.keys():
         return None
     posted, available = shown["01"][1], shown["02"][1]
@@ -118,11 +151,7 @@ def _message(maker: Maker, step: Step, messages: Mapping[str, Message]) -> Messa
     following = _FOLLOWING.get(step.do)
     if following is not None:
         return following(maker, messages[step.of], step)
-    terms = step.terms
-    act = _ACTS[step.do]
-    if act is Act.CASH_WITHDRAWAL and terms is None:
-        return maker.cash_withdrawal(step.card, step.amount or 0)
-    return maker.request(act, step.card, step.amount or 0, terms, extra=step.extra)
+    return maker.request(_act(step), step.card, step.amount or 0, _terms(step), extra=step.extra)
 
 
 async def _do(network: AcquirerNetwork, step: Step, message: Message) -> StepResult:
@@ -133,7 +162,9 @@ async def _do(network: AcquirerNetwork, step: Step, message: Message) -> StepRes
         if step.deaf:
             network.books.sent(message)
         answer = await network.ask_raw(message.network, fields)
-        outcome = Outcome(message=message, code=None if answer is None else answer.get("39", ""))
+        maker = network.makers[message.network]
+        code = None if answer is None else answer.get(maker.dialect.elements.response_code, "")
+        outcome = Outcome(message=message, code=code, codes=maker.codes)
     else:
         outcome = await network.request(message)
     if step.expect is None:
@@ -143,25 +174,35 @@ async def _do(network: AcquirerNetwork, step: Step, message: Message) -> StepRes
     got = outcome.code or "no answer"
     problem = "" if got == expected else f"expected {expected} ({step.expect}), got {got}"
     if not problem and step.approved is not None:
-        problem = _partial_problem(step, outcome)
+        problem = _partial_problem(step, outcome, dialect)
     if not problem and step.shows_balance:
-        problem = _balance_problem(network, outcome)
+        problem = _balance_problem(network, outcome, dialect)
     return StepResult(text, expected, got, problem)
 
 
-def _partial_problem(step: Step, outcome: Outcome) -> str:
-    """A partial approval names the approved amount in DE4 and the original amount (57) in DE54."""
+def _partial_problem(step: Step, outcome: Outcome, dialect: Dialect) -> str:
+    """A partial approval names the approved amount, and beside it the one that was asked for."""
     if outcome.approved_minor != step.approved:
         return f"approved {outcome.approved_minor}, expected {step.approved}"
-    original = additional_amounts(outcome.fields.get("54", "")).get("57")
-    return "" if original is not None and original[1] == step.amount else "DE54 does not tell the original amount"
+    told = original_amount(dialect, outcome.fields)
+    return "" if told == step.amount else f"the answer tells {told} as the original amount"
 
 
-def _balance_problem(network: AcquirerNetwork, outcome: Outcome) -> str:
+def original_amount(dialect: Dialect, answer: Mapping[str, str]) -> int | None:
+    """What an answer says was asked for: in a field of its own, or as amount type 57 among the additional amounts."""
+    place = dialect.answer.original_amount
+    if place is not None:
+        text = answer.get(place.field, "")[place.at : place.at + 12]
+        return int(text) if text else None
+    told = additional_amounts(answer.get(dialect.elements.balances, "")).get(ORIGINAL_AMOUNT)
+    return None if told is None else told[1]
+
+
+def _balance_problem(network: AcquirerNetwork, outcome: Outcome, dialect: Dialect) -> str:
     alias = outcome.message.alias
     figures = network.books.figures(alias)
     letters = network.books.currency(alias)
-    shown = additional_amounts(outcome.fields.get("54", ""))
+    shown = additional_amounts(outcome.fields.get(dialect.elements.balances, ""))
     expected = {"01": (letters, figures.posted_minor), "02": (letters, figures.posted_minor - figures.held_minor)}
     return "" if shown == expected else f"DE54 shows {shown}, our books say {expected}"
 

@@ -16,7 +16,7 @@ import trio
 from simulators.cards import TestCard, load_cards, load_credentials
 from simulators.link import Link
 from simulators.messages import Maker, Message, Terms, as_repeat
-from switch.contracts.message import EntryMode
+from switch.contracts.message import Channel, EntryMode
 from switch.daemon.embedded import EmbeddedPostgres
 from switch.daemon.settings import load_programs, load_security_codes, load_settings
 from tests.chaos.acquirer import CODECS, link_to
@@ -56,8 +56,10 @@ def messages_of(alias: str, card: TestCard, maker: Maker, cvv: str) -> Iterator[
     shop = maker.authorization(alias, 100, Terms(cvv=cvv, cvv2="card"))
     yield shop
     yield as_repeat(shop)
-    yield maker.authorization(alias, 100, Terms(entry_mode=EntryMode.ECOMMERCE, condition="59", cvv2="card"))
-    yield maker.authorization(alias, 100, Terms(entry_mode=EntryMode.ECOMMERCE, condition="59", cvv2="wrong"))
+    yield maker.authorization(alias, 100, Terms(entry_mode=EntryMode.ECOMMERCE, channel=Channel.ECOMMERCE, cvv2="card"))
+    yield maker.authorization(
+        alias, 100, Terms(entry_mode=EntryMode.ECOMMERCE, channel=Channel.ECOMMERCE, cvv2="wrong")
+    )
     secret = dict(shop.fields)
     secret |= {
         "52": PIN_BLOCK,

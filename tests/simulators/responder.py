@@ -10,6 +10,8 @@ import trio
 
 from simulators.cards import load_cards
 from simulators.messages import Maker
+from switch.contracts.message import Kind
+from switch.contracts.reason import Reason
 from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect, dialect_names, load_dialect, specs_root
 from switch.wire.framing import Framer
@@ -31,10 +33,22 @@ def maker(name: str = "iso87_ascii", *, seed: int = 1, lane: int = 0) -> Maker:
 
 def answer_to(fields: Fields, code: str = "00", **more: str) -> Fields:
     """An answer that echoes the key elements; ``f4="…"`` sets DE4."""
-    echoed: Fields = {key: fields[key] for key in ("4", "7", "11", "37", "41", "70") if key in fields}
-    answer: Fields = {"t": f"{fields['t'][:2]}{int(fields['t'][2]) + 1}0", **echoed, "39": code}
+    echoed: Fields = {key: fields[key] for key in ("4", "7", "11", "12", "24", "37", "41", "70") if key in fields}
+    mti = fields["t"]
+    answer: Fields = {"t": f"{mti[:2]}{int(mti[2]) + 1}{int(mti[3]) // 2 * 2}", **echoed, "39": code}
     answer.update({key[1:]: value for key, value in more.items()})
     return answer
+
+
+def accepting(name: str) -> Callable[[Fields], Fields]:
+    """A script that approves every request and takes in every advice and reversal, in the words of a dialect."""
+    of = dialect(name)
+    words = {
+        Kind.AUTHORIZATION_ADVICE: Reason.ADVICE_ACCEPTED,
+        Kind.FINANCIAL_ADVICE: Reason.ADVICE_ACCEPTED,
+        Kind.REVERSAL: Reason.REVERSAL_ACCEPTED,
+    }
+    return lambda f: answer_to(f, of.response_code(words.get(of.messages[f["t"]].kind, Reason.APPROVED)))
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
@@ -55,7 +69,7 @@ class Responder:
         self.script = script
         self.received: list[Fields] = []
         self.managed: list[Fields] = []
-        self.sign_on_code = "00"
+        self.sign_on_code = self.codec.dialect.management_response_code(Reason.APPROVED)
         self.delay = 0.0  # seconds before each answer
         self.port = 0
         self.streams: list[trio.SocketStream] = []
@@ -85,10 +99,11 @@ class Responder:
                     await stream.send_all(framer.encode(self.codec.encode(answer)))
 
     def _answer(self, fields: Fields) -> Fields | None:
-        if fields["t"] == "0810":
+        management = self.codec.dialect.management
+        if fields["t"] == management.response:
             self.managed.append(fields)
             return None
-        if fields["t"] == "0800":
+        if fields["t"] == management.request:
             self.managed.append(fields)
             return answer_to(fields, self.sign_on_code)
         self.received.append(fields)

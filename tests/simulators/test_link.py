@@ -9,6 +9,7 @@ import trio
 
 from simulators.link import LinkRefused, connect, open_link
 from simulators.messages import as_repeat
+from switch.contracts.reason import Reason
 from switch.wire.codec import Codec
 from switch.wire.inbound import ManagementFunction
 from tests.simulators.responder import DIALECTS, Fields, Responder, answer_to, dialect, maker, until
@@ -16,15 +17,17 @@ from tests.simulators.responder import DIALECTS, Fields, Responder, answer_to, d
 
 @pytest.mark.parametrize("name", DIALECTS)
 async def test_sign_on_ask_sign_off(name: str, nursery: trio.Nursery) -> None:
-    switch = Responder(lambda fields: answer_to(fields, "51"), name)
+    declined, management = dialect(name).response_code(Reason.INSUFFICIENT_FUNDS), dialect(name).management
+    switch = Responder(lambda fields: answer_to(fields, declined), name)
     await nursery.start(switch.run)
     async with open_link(Codec(dialect(name)), "127.0.0.1", switch.port) as link:
         message = maker(name).authorization("plain-0", 500)
         answer = await link.ask(message.fields, 5)
         assert answer is not None
-        assert (answer["t"], answer["39"], answer["11"]) == ("0110", "51", message.fields["11"])
-        assert await link.manage(ManagementFunction.ECHO, 5) == "00"
-    assert [fields["70"] for fields in switch.managed] == ["001", "301", "002"]
+        assert (answer["t"][1:], answer["39"], answer["11"]) == ("110", declined, message.fields["11"])
+        assert await link.manage(ManagementFunction.ECHO, 5) == maker(name).codes.managed
+    codes = [*management.sign_on[:1], *management.echo[:1], *management.sign_off[:1]]
+    assert [fields[management.code_field] for fields in switch.managed] == codes
     switch.kill()
 
 
