@@ -11,15 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import msgspec
-
-from simulators.messages import Act, Maker, Message, Terms
+from simulators.messages import Act, Change, Maker, Message, Terms, as_repeat
+from switch.contracts.message import Kind
 from switch.daemon.settings import load_settings, load_vault
 from switch.journal import issuing
 from switch.journal.connection import Connection
 from tests.house import House, IssuedCard
 
-__all__ = ["Do", "Stage"]
+__all__ = ["Do", "Stage", "spoken"]
 
 
 @dataclass
@@ -41,13 +40,14 @@ class Do:
     label: str = ""
     make: Callable[[Stage], Message] | None = None
     act: Callable[[Stage], None] | None = None
-    changes: Mapping[str, str | None] = field(default_factory=dict)
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    asks: tuple[Act, Terms | None] | None = None  # what it takes a network to carry; None: what came before
     is_sent: bool = True
     repeats: str = ""  # the label of the message that this repeats
 
-    def but(self, changes: Mapping[str, str | None]) -> Do:
-        """The same with other elements; None leaves one out."""
-        return replace(self, changes={**self.changes, **changes}, text=f"{self.text} but {dict(changes)}")
+    def but(self, changes: Mapping[str, Change]) -> Do:
+        """The same with other elements, by their names in a dialect; None leaves one out."""
+        return replace(self, changes={**self.changes, **changes}, text=f"{self.text} but {', '.join(changes)}")
 
     def unsent(self) -> Do:
         """Made and not sent."""
@@ -56,9 +56,17 @@ class Do:
     def message(self, stage: Stage) -> Message:
         """The message with its changes."""
         assert self.make is not None
-        message = self.make(stage)
-        fields = {**message.fields, **self.changes}
-        return msgspec.structs.replace(message, fields={k: v for k, v in fields.items() if v is not None})
+        return stage.maker.changed(self.make(stage), self.changes)
+
+    def lacks(self, maker: Maker) -> frozenset[str]:
+        """What of it the maker's network can't carry."""
+        act, terms = self.asks or (Act.REVERSAL, None)
+        return maker.lacks(act, terms, self.changes)
+
+
+def spoken(mti: str) -> Change:
+    """A message type of 1987 as the network has it: 0101 is 1101 in 1993."""
+    return lambda maker: maker.mti(Kind.REVERSAL)[0] + mti[1:]
 
 
 # ── what a cardholder does
@@ -67,7 +75,12 @@ _CARD = "card"  # the alias under which the maker knows the scenario's card
 
 
 def _request(act: Act, label: str, amount: int, terms: Terms | None, mti: str) -> Do:
-    return Do(f"{mti} {label}: {act} {amount}", label, lambda stage: stage.maker.request(act, _CARD, amount, terms))
+    return Do(
+        f"{mti} {label}: {act} {amount}",
+        label,
+        lambda stage: stage.maker.request(act, _CARD, amount, terms),
+        asks=(act, terms),
+    )
 
 
 def authorize(label: str, amount: int, terms: Terms | None = None) -> Do:
@@ -113,12 +126,13 @@ def verify(label: str, terms: Terms | None = None) -> Do:
 # ── what follows
 
 
-def increment(of: str, label: str, amount: int) -> Do:
+def increment(of: str, label: str, amount: int, terms: Terms | None = None) -> Do:
     """0100 that raises the hold of ``of``."""
     return Do(
         f"0100 {label}: increment of {of} by {amount}",
         label,
-        lambda stage: stage.maker.increment(stage.said[of], amount),
+        lambda stage: stage.maker.increment(stage.said[of], amount, terms),
+        asks=(Act.INCREMENT, terms),
     )
 
 
@@ -133,7 +147,7 @@ def reverse(of: str, label: str = "reversal", *, amount: int | None = None, left
 
 def advise_reversal(of: str, label: str = "reversal", *, amount: int | None = None, left: int | None = None) -> Do:
     """0420: the same, told by a store-and-forward queue."""
-    return reverse(of, label, amount=amount, left=left).but({"t": "0420"})
+    return reverse(of, label, amount=amount, left=left).but({"t": spoken("0420")})
 
 
 def stand_in(of: str, label: str = "stand-in", *, amount: int | None = None) -> Do:
@@ -181,8 +195,7 @@ def repeat(of: str) -> Do:
     """The same message under its x1 type; its answer must be the first one, byte for byte."""
 
     def make(stage: Stage) -> Message:
-        message = stage.said[of]
-        return msgspec.structs.replace(message, fields={**message.fields, "t": message.fields["t"][:3] + "1"})
+        return as_repeat(stage.said[of])
 
     return Do(f"repeat of {of}", make=make, repeats=of)
 
@@ -194,10 +207,10 @@ def send_again(of: str) -> Do:
 
 def as_advice(of: str) -> Do:
     """The reversal ``of``, which nobody answered, once more as a 0420."""
-    return Do(f"{of} as a 0420", make=lambda stage: stage.said[of], repeats=of).but({"t": "0420"})
+    return Do(f"{of} as a 0420", make=lambda stage: stage.said[of], repeats=of).but({"t": spoken("0420")})
 
 
-def tamper(of: str, changes: Mapping[str, str | None]) -> Do:
+def tamper(of: str, changes: Mapping[str, Change]) -> Do:
     """The key of ``of`` with other content."""
     return Do(f"{of} tampered with", make=lambda stage: stage.said[of]).but(changes)
 

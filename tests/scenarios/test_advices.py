@@ -107,7 +107,7 @@ STAND_IN = (
     ), concerns="currency_not_served, currency_not_served"),
 
     Story("an advice in dollars that says what it bills is booked", (
-        Row(authorize("lost", 1_000, Terms(currency="USD")).but({"6": "000000001500", "51": "392"}).unsent(), "--", 100_000, 0),
+        Row(authorize("lost", 1_000, Terms(currency="USD")).but({"billing_amount": "000000001500", "billing_currency": "392"}).unsent(), "--", 100_000, 0),
         Row(stand_in("lost"),                               "00", 100_000,  1_500, "stand_in: approved"),
         Row(post("lost"),                                   "00",  98_500,      0, "financial_advice: posted"),
     ), journal="hold 1_500, posting 1_500"),
@@ -201,14 +201,14 @@ FINANCIAL = (
     ), journal="hold 30_000, posting 10_000, release 20_000, posting 20_000", concerns="posted_after_posted"),
 
     Story("a presentment that could belong to two purchases is posted as one of its own", (
-        Row(authorize("one", 30_000).but({"37": "SAMEFORBOTH0"}), "00", 100_000, 30_000, "funds: pass"),
-        Row(authorize("two", 20_000).but({"37": "SAMEFORBOTH0"}), "00", 100_000, 50_000, "funds: pass"),
+        Row(authorize("one", 30_000).but({"retrieval_reference": "SAMEFORBOTH0"}), "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("two", 20_000).but({"retrieval_reference": "SAMEFORBOTH0"}), "00", 100_000, 50_000, "funds: pass"),
         Row(post("two"),                                    "00",  80_000, 50_000, "financial_advice: posted", {"ambiguous": True, "hold": None}),
     ), journal="hold 30_000, hold 20_000, posting 20_000", concerns="ambiguous_original"),
 
     Story("a stand-in approval that could belong to two purchases is for a person", (
-        Row(authorize("one", 30_000).but({"37": "SAMEFORBOTH0"}), "00", 100_000, 30_000, "funds: pass"),
-        Row(authorize("two", 20_000).but({"37": "SAMEFORBOTH0"}), "00", 100_000, 50_000, "funds: pass"),
+        Row(authorize("one", 30_000).but({"retrieval_reference": "SAMEFORBOTH0"}), "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("two", 20_000).but({"retrieval_reference": "SAMEFORBOTH0"}), "00", 100_000, 50_000, "funds: pass"),
         Row(stand_in("two"),                                "00", 100_000, 50_000, "original: ambiguous_original"),
     ), journal="hold 30_000, hold 20_000", concerns="ambiguous_original"),
 )
@@ -226,7 +226,7 @@ REFUNDS = (
 
     Story("a refund authorization is approved and credited by its advice", (
         Row(authorize_refund("back", 10_000),               "00", 100_000,      0, "funds: pass"),
-        Row(post("back").but({"3": "200000"}),              "00", 110_000,      0, "financial_advice: posted"),
+        Row(post("back").but({"operation": "200000"}),              "00", 110_000,      0, "financial_advice: posted"),
     ), journal="refund 10_000"),
 
     Story("a refund to a closed card is credited", (

@@ -13,7 +13,7 @@ USD = Terms(currency="USD", country="US")
 CORNERS = (
     Story("a partial reversal of a purchase in dollars that was billed in yen: a person decides", (
         # $10.00 billed as ¥1,500; the final amount is $5.00, which is not ¥500.
-        Row(authorize("pay", 1_000, USD).but({"6": "000000001500", "51": "392"}), "00", 100_000, 1_500, "funds: pass"),
+        Row(authorize("pay", 1_000, USD).but({"billing_amount": "000000001500", "billing_currency": "392"}), "00", 100_000, 1_500, "funds: pass"),
         Row(reverse("pay", left=500),                   "00", 100_000,  1_500, "amount: currency_not_served"),
     ), journal="hold 1_500", concerns="currency_not_served"),
 
@@ -70,7 +70,7 @@ CORNERS = (
     ), journal="hold 30_000, posting 10_000, release 20_000, posting 20_000, posting_reversal 20_000", concerns="posted_after_posted"),
 
     Story("the network approved a purchase with cash-back (DE3 09) for us: a person is told", (
-        Row(authorize("lost", 10_000).but({"3": "090000"}).unsent(), "--", 100_000, 0),
+        Row(authorize("lost", 10_000).but({"operation": "090000"}).unsent(), "--", 100_000, 0),
         Row(stand_in("lost"),                           "00", 100_000,      0, "operation: unsupported_advice"),
     ), concerns="unsupported_advice"),
 

@@ -8,7 +8,8 @@ import pytest
 
 from simulators.cards import luhn_digit
 from simulators.messages import Terms
-from switch.contracts.message import EntryMode
+from switch.contracts.message import Channel, EntryMode, Kind
+from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan
 from switch.journal.connection import Connection
 from tests.house import House, new_pan
@@ -16,10 +17,10 @@ from tests.scenarios.line import Line, codec_of
 from tests.scenarios.steps import Do, authorize, authorize_cash, buy, refund, repeat, tamper, withdraw
 from tests.scenarios.transcript import DIALECTS, Dialect, Row, Story, maker_for, play, told
 
-WEB = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, condition="59", merchant_name="WEB SHOP")
-WEB_GOOD = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, condition="59", cvv2="card")
-WEB_WRONG = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, condition="59", cvv2="wrong")
-BY_PHONE = Terms(mcc="5732", entry_mode=EntryMode.MANUAL, condition="08", cvv2="card")
+WEB = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, channel=Channel.ECOMMERCE, merchant_name="WEB SHOP")
+WEB_GOOD = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, channel=Channel.ECOMMERCE, cvv2="card")
+WEB_WRONG = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, channel=Channel.ECOMMERCE, cvv2="wrong")
+BY_PHONE = Terms(mcc="5732", entry_mode=EntryMode.MANUAL, channel=Channel.MAIL_OR_PHONE, cvv2="card")
 
 
 def at(mcc: str) -> Terms:
@@ -76,16 +77,16 @@ MERCHANTS = (
 )
 
 REQUEST = (
-    declined("cash-back is not served",           authorize("pay", 500).but({"3": "090000"}), "12", "operation: unsupported_operation"),
-    declined("a transfer is not served",          buy("pay", 500).but({"3": "400000"}),      "12", "operation: unsupported_operation"),
+    declined("cash-back is not served",           authorize("pay", 500).but({"operation": "090000"}), "12", "operation: unsupported_operation"),
+    declined("a transfer is not served",          buy("pay", 500).but({"operation": "400000"}),      "12", "operation: unsupported_operation"),
     declined("0200 of zero",                      buy("pay", 0),                             "13", "amount: invalid_amount"),
     declined("cash of zero",                      authorize_cash("cash", 0),                 "13", "amount: invalid_amount"),
     declined("refund of zero",                    refund("back", 0),                         "13", "amount: invalid_amount"),
     declined("a currency without billing amount", authorize("pay", 500, Terms(currency="EUR")), "57", "currency: currency_not_served"),
-    declined("billed in a third currency",        authorize("pay", 500, Terms(currency="EUR")).but({"6": "000000000500", "51": "840"}), "57", "currency: currency_not_served"),
-    declined("billed nothing",                    authorize("pay", 500, Terms(currency="EUR")).but({"6": "000000000000", "51": "392"}), "57", "currency: currency_not_served"),
-    declined("a code that is no currency",        authorize("pay", 500).but({"49": "999"}),  "57", "currency: currency_not_served"),
-    declined("a PIN that we can't verify",        withdraw("cash", 500).but({"52": "0123456789ABCDEF"}), "57", "pin: pin_not_served"),
+    declined("billed in a third currency",        authorize("pay", 500, Terms(currency="EUR")).but({"billing_amount": "000000000500", "billing_currency": "840"}), "57", "currency: currency_not_served"),
+    declined("billed nothing",                    authorize("pay", 500, Terms(currency="EUR")).but({"billing_amount": "000000000000", "billing_currency": "392"}), "57", "currency: currency_not_served"),
+    declined("a code that is no currency",        authorize("pay", 500).but({"currency": "999"}),  "57", "currency: currency_not_served"),
+    declined("a PIN that we can't verify",        withdraw("cash", 500).but({"pin": "0123456789ABCDEF"}), "57", "pin: pin_not_served"),
 )
 
 CODES = (
@@ -105,7 +106,7 @@ PASSES = (
         Row(authorize("no expiry", 100, Terms(expiry=None)),                  "00", 100_000,   100, "funds: pass"),
         Row(authorize("before hotels", 100, at("3500")),                      "00", 100_000,   200, "funds: pass"),
         Row(authorize("behind hotels", 100, at("3791")),                      "00", 100_000,   300, "funds: pass"),
-        Row(authorize("no MCC", 100).but({"18": None}),                       "00", 100_000,   400, "funds: pass"),
+        Row(authorize("no MCC", 100).but({"mcc": None}),                       "00", 100_000,   400, "funds: pass"),
         Row(authorize("CVV", 100, read(EntryMode.MAGNETIC_STRIPE, "CVV")),    "00", 100_000,   500, "funds: pass"),
         Row(authorize("iCVV", 100, read(EntryMode.CHIP, "ICVV")),             "00", 100_000,   600, "funds: pass"),
         Row(authorize("tapped", 100, read(EntryMode.CONTACTLESS, "ICVV")),    "00", 100_000,   700, "funds: pass"),
@@ -118,32 +119,32 @@ PASSES = (
     )),
 
     Story("the PAN may come in track 2 alone", (
-        Row(authorize("pay", 500, read(EntryMode.MAGNETIC_STRIPE, "CVV")).but({"2": None, "14": None}), "00", 100_000, 500, "funds: pass"),
+        Row(authorize("pay", 500, read(EntryMode.MAGNETIC_STRIPE, "CVV")).but({"pan": None, "expiry": None}), "00", 100_000, 500, "funds: pass"),
     ), journal="hold 500"),
 )
 
 MESSAGES = (
     Story("a format error is answered 30, remembered by nobody, and the session goes on", (
-        Row(authorize("no amount", 500).but({"4": None}),                     "30", 100_000,    0),
-        Row(authorize("no processing code", 500).but({"3": None}),            "30", 100_000,    0),
-        Row(authorize("no currency", 500).but({"49": None}),                  "30", 100_000,    0),
-        Row(authorize("letters in the amount", 500).but({"4": "00000000050A"}), "30", 100_000,  0),
-        Row(authorize("a short PAN", 500).but({"2": "4" + "0" * 10}),         "30", 100_000,    0),
-        Row(buy("no amount, 0200", 500).but({"4": None}),                     "30", 100_000,    0),
+        Row(authorize("no amount", 500).but({"amount": None}),                     "30", 100_000,    0),
+        Row(authorize("no processing code", 500).but({"operation": None}),            "30", 100_000,    0),
+        Row(authorize("no currency", 500).but({"currency": None}),                  "30", 100_000,    0),
+        Row(authorize("letters in the amount", 500).but({"amount": "00000000050A"}), "30", 100_000,  0),
+        Row(authorize("a short PAN", 500).but({"pan": "4" + "0" * 10}),         "30", 100_000,    0),
+        Row(buy("no amount, 0200", 500).but({"amount": None}),                     "30", 100_000,    0),
         Row(authorize("sound", 500),                                          "00", 100_000,  500, "funds: pass"),
     ), journal="hold 500"),
 
     Story("the key of an approved purchase with other content", (
         Row(authorize("pay", 500),                                            "00", 100_000,  500, "funds: pass"),
-        Row(tamper("pay", {"4": "000000000600"}),                             "94", 100_000,  500, "idempotency_key: key_reused"),
-        Row(tamper("pay", {"18": "5812"}),                                    "94", 100_000,  500, "idempotency_key: key_reused"),
-        Row(tamper("pay", {"41": "TERM0002"}),                                "94", 100_000,  500, "idempotency_key: key_reused"),
+        Row(tamper("pay", {"amount": "000000000600"}),                             "94", 100_000,  500, "idempotency_key: key_reused"),
+        Row(tamper("pay", {"mcc": "5812"}),                                    "94", 100_000,  500, "idempotency_key: key_reused"),
+        Row(tamper("pay", {"terminal": "TERM0002"}),                                "94", 100_000,  500, "idempotency_key: key_reused"),
         Row(repeat("pay"),                                                    "00", 100_000,  500),
     ), journal="hold 500", concerns="key_reused, key_reused, key_reused"),
 
     Story("the key of a declined purchase with a smaller amount", (
         Row(buy("pay", 100_001),                                              "51", 100_000,    0, "funds: insufficient_funds", de54="ledger 100_000, available 100_000"),
-        Row(tamper("pay", {"4": "000000000500"}),                             "94", 100_000,    0, "idempotency_key: key_reused"),
+        Row(tamper("pay", {"amount": "000000000500"}),                             "94", 100_000,    0, "idempotency_key: key_reused"),
     ), concerns="key_reused"),
 )
 # fmt: on
@@ -159,12 +160,14 @@ def test_declines(house: House, dialect: Dialect, story: Story) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 @pytest.mark.parametrize("luhn", [True, False], ids=["well formed", "fails its check digit"])
 @pytest.mark.parametrize(
-    ("mti", "code", "concern"),
-    [("0100", "14", ""), ("0200", "14", ""), ("0120", "00", "unknown_card"), ("0220", "00", "unknown_card"),
-     ("0400", "00", "unknown_card")],
+    ("kind", "reason", "concern"),
+    [(Kind.AUTHORIZATION, Reason.UNKNOWN_CARD, ""), (Kind.FINANCIAL, Reason.UNKNOWN_CARD, ""),
+     (Kind.AUTHORIZATION_ADVICE, Reason.ADVICE_ACCEPTED, "unknown_card"),
+     (Kind.FINANCIAL_ADVICE, Reason.ADVICE_ACCEPTED, "unknown_card"),
+     (Kind.REVERSAL, Reason.REVERSAL_ACCEPTED, "unknown_card")],
 )  # fmt: skip
 def test_a_number_that_is_nobody_s(
-    house: House, dialect: Dialect, mti: str, code: str, concern: str, luhn: bool
+    house: House, dialect: Dialect, kind: Kind, reason: Reason, concern: str, luhn: bool
 ) -> None:
     """Requests are declined with 14; advices and reversals can't be, and a person is told."""
     pan = new_pan()
@@ -174,23 +177,25 @@ def test_a_number_that_is_nobody_s(
     card = dataclasses.replace(house.new_card(), pan=Pan(digits))
     maker = maker_for(card, dialect.name)
     message = maker.authorization("card", 500)
-    if mti == "0400":
+    if kind is Kind.REVERSAL:
         message = maker.reversal(message)
-    asked = {**message.fields, "t": mti}
+    asked = {**message.fields, "t": maker.mti(kind)}
 
     with Line(house.address(dialect.name), codec_of(dialect.name)) as line:
         payload = line.ask(asked)
         answer = line.codec.decode_fields(payload)
-        again = line.ask({**asked, "t": mti[:3] + "1"})
+        again = line.ask({**asked, "t": f"{asked['t'][:3]}1"})
 
-    assert answer["39"] == dialect.codes.get("unknown_card", code)
+    of = line.codec.dialect
+    assert answer["39"] == of.response_code(reason)
     assert "38" not in answer and "54" not in answer
     assert again == payload
     nobody = dataclasses.replace(card, account_id=0)
-    (stored,) = (m for m in house.explained(nobody) if (m["stan"], m["transmitted"]) == (asked["11"], asked["7"]))
+    key = (asked["11"], asked[of.elements.sequence_time])
+    (stored,) = (m for m in house.explained(nobody) if (m["stan"], m["transmitted"]) == key)
     (step,) = stored["trace"]
     assert (step["rule"], step["verdict"]) == ("card_known", "unknown_card")
-    if code == "14":
+    if reason is Reason.UNKNOWN_CARD:
         assert step["seen"]["luhn"] is luhn
 
     async def raised(connection: Connection) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulators.messages import Terms
-from switch.contracts.message import EntryMode
+from switch.contracts.message import Channel, EntryMode
 from tests.house import House
 from tests.scenarios.steps import (
     authorize,
@@ -21,7 +21,7 @@ from tests.scenarios.transcript import Dialect, Row, Story, play, told
 
 PART = Terms(partial=True)
 PART_CASH = Terms(partial=True, mcc="6011")
-PART_WEB = Terms(partial=True, mcc="5732", entry_mode=EntryMode.ECOMMERCE, condition="59", cvv2="card")
+PART_WEB = Terms(partial=True, mcc="5732", entry_mode=EntryMode.ECOMMERCE, channel=Channel.ECOMMERCE, cvv2="card")
 
 # fmt: off
 PARTIAL = (
@@ -86,7 +86,7 @@ PARTIAL = (
     ), balance=0),
 
     Story("not in part: asked in dollars, billed in yen", (
-        Row(authorize("pay", 1_000, Terms(partial=True, currency="USD")).but({"6": "000000005000", "51": "392"}), "51", 3_000, 0, "funds: insufficient_funds", de54="ledger 3_000, available 3_000"),
+        Row(authorize("pay", 1_000, Terms(partial=True, currency="USD")).but({"billing_amount": "000000005000", "billing_currency": "392"}), "51", 3_000, 0, "funds: insufficient_funds", de54="ledger 3_000, available 3_000"),
     ), balance=3_000),
 )
 
@@ -119,7 +119,7 @@ INCREMENTS = (
 
     Story("an increment beyond the balance leaves the hold as it was, whole or not at all", (
         Row(authorize("stay", 90_000),               "00", 100_000, 90_000, "funds: pass"),
-        Row(increment("stay", "bar", 10_001).but({"60": "11"}), "51", 100_000, 90_000, "funds: insufficient_funds", de54="ledger 100_000, available 10_000"),
+        Row(increment("stay", "bar", 10_001, PART), "51", 100_000, 90_000, "funds: insufficient_funds", de54="ledger 100_000, available 10_000"),
         Row(increment("stay", "small bar", 10_000),  "00", 100_000, 100_000, "increment: pass"),
     ), journal="hold 90_000, hold_increase 10_000"),
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulators.messages import Terms
-from switch.contracts.message import EntryMode
+from switch.contracts.message import Channel, EntryMode
 from tests.house import House
 from tests.scenarios.steps import (
     authorize,
@@ -16,6 +16,7 @@ from tests.scenarios.steps import (
     post,
     refund,
     reverse,
+    spoken,
     stand_in,
     unlock,
     verify,
@@ -23,7 +24,9 @@ from tests.scenarios.steps import (
 )
 from tests.scenarios.transcript import Dialect, Row, Story, play, told
 
-WEB = Terms(mcc="5732", entry_mode=EntryMode.ECOMMERCE, condition="59", merchant_name="WEB SHOP", cvv2="card")
+WEB = Terms(
+    mcc="5732", entry_mode=EntryMode.ECOMMERCE, channel=Channel.ECOMMERCE, merchant_name="WEB SHOP", cvv2="card"
+)
 TAP = Terms(entry_mode=EntryMode.CONTACTLESS)
 USD = Terms(currency="USD", country="US")
 
@@ -71,13 +74,13 @@ PURCHASES = (
 
     Story("a merchant abroad: what counts is the billing amount in the card's currency", (
         # DE4/DE49 say 10.00 dollars, DE6/DE51 the ¥1,500 that the network bills.
-        Row(authorize("pay", 1_000, USD).but({"6": "000000001500", "51": "392"}),     "00", 100_000, 1_500, "funds: pass", {"amount": 1_500}),
+        Row(authorize("pay", 1_000, USD).but({"billing_amount": "000000001500", "billing_currency": "392"}),     "00", 100_000, 1_500, "funds: pass", {"amount": 1_500}),
         Row(post("pay", amount=1_000),                                                "00",  98_500,     0, "financial_advice: posted"),
     ), journal="hold 1_500, posting 1_500"),
 
     Story("a merchant abroad: the billing amount must be there, and covered", (
-        Row(authorize("too dear", 1_000, USD).but({"6": "000000100001", "51": "392"}), "51", 100_000,    0, "funds: insufficient_funds", de54="ledger 100_000, available 100_000"),
-        Row(authorize("pay", 1_000, USD).but({"6": "000000100000", "51": "392"}),     "00", 100_000, 100_000, "funds: pass"),
+        Row(authorize("too dear", 1_000, USD).but({"billing_amount": "000000100001", "billing_currency": "392"}), "51", 100_000,    0, "funds: insufficient_funds", de54="ledger 100_000, available 100_000"),
+        Row(authorize("pay", 1_000, USD).but({"billing_amount": "000000100000", "billing_currency": "392"}),     "00", 100_000, 100_000, "funds: pass"),
         Row(reverse("pay"),                                                           "00", 100_000,     0, "amount: taken_back"),
     ), journal="hold 100_000, release 100_000"),
 
@@ -123,7 +126,7 @@ REFUNDS = (
     ), journal="hold 100_000"),
 
     Story("a refund billed in the card's currency", (
-        Row(refund("back", 1_000).but({"49": "840", "6": "000000001500", "51": "392"}), "00", 101_500, 0, "funds: pass"),
+        Row(refund("back", 1_000).but({"currency": "840", "billing_amount": "000000001500", "billing_currency": "392"}), "00", 101_500, 0, "funds: pass"),
     ), journal="refund 1_500"),
 )
 
@@ -146,8 +149,8 @@ QUESTIONS = (
         Row(inquire("before"),                                "00", 100_000,        0,  "funds: pass", de54="ledger 100_000, available 100_000"),
         Row(authorize("pay", 30_000),                         "00", 100_000,   30_000,  "funds: pass"),
         Row(inquire("after"),                                 "00", 100_000,   30_000,  "funds: pass", de54="ledger 100_000, available 70_000"),
-        Row(inquire("without DE4").but({"4": None}),          "00", 100_000,   30_000,  "funds: pass", de54="ledger 100_000, available 70_000"),
-        Row(inquire("as 0200").but({"t": "0200"}),            "00", 100_000,   30_000,  "funds: pass", de54="ledger 100_000, available 70_000"),
+        Row(inquire("without DE4").but({"amount": None}),          "00", 100_000,   30_000,  "funds: pass", de54="ledger 100_000, available 70_000"),
+        Row(inquire("as 0200").but({"t": spoken("0200")}),            "00", 100_000,   30_000,  "funds: pass", de54="ledger 100_000, available 70_000"),
     ), journal="hold 30_000"),
 
     Story("an inquiry tells what can be spent: the floor is taken off", (

@@ -22,6 +22,7 @@ from tests.scenarios.steps import (
     reverse,
     send,
     send_again,
+    spoken,
     stand_in,
     stand_in_decline,
     status,
@@ -97,7 +98,7 @@ REQUESTS = (
     Story("a CVV2 that matched: the repeat may have lost it", (
         Row(authorize("pay", 500, Terms(cvv2="card")),  "00", 100_000,    500, "funds: pass", de44="M"),
         Row(repeat("pay"),                              "00", 100_000,    500, de44="M"),
-        Row(repeat("pay").but({"126": None}),           "00", 100_000,    500, de44="M"),
+        Row(repeat("pay").but({"cvv2": None}),           "00", 100_000,    500, de44="M"),
     ), journal="hold 500"),
 
     Story("a verification", (
@@ -112,7 +113,7 @@ REQUESTS = (
     ), journal="posting 30_000"),
 
     Story("only the repeat arrives: it is decided as the first", (
-        Row(authorize("pay", 30_000).but({"t": "0101"}), "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("pay", 30_000).but({"t": spoken("0101")}), "00", 100_000, 30_000, "funds: pass"),
         Row(send_again("pay"),                          "00", 100_000, 30_000),
     ), journal="hold 30_000"),
 )
@@ -157,7 +158,7 @@ REVERSALS = (
         Row(reverse("pay"),                             "00", 100_000,      0, "amount: taken_back"),
         Row(repeat("reversal"),                         "00", 100_000,      0),
         Row(as_advice("reversal"),                      "00", 100_000,      0),
-        Row(as_advice("reversal").but({"t": "0421"}),   "00", 100_000,      0),
+        Row(as_advice("reversal").but({"t": spoken("0421")}),   "00", 100_000,      0),
     ), journal="hold 30_000, release 30_000"),
 
     Story("a reversal advice", (
@@ -190,7 +191,7 @@ REVERSALS = (
     Story("an ambiguous reversal stays one question to a person", (
         Row(authorize("one", 30_000),                   "00", 100_000, 30_000, "funds: pass"),
         Row(authorize("two", 30_000),                   "00", 100_000, 60_000, "funds: pass"),
-        Row(reverse("one").but({"37": None, "90": None}), "00", 100_000, 60_000, "original: ambiguous"),
+        Row(reverse("one").but({"retrieval_reference": None, "original": None}), "00", 100_000, 60_000, "original: ambiguous"),
         Row(repeat("reversal"),                         "00", 100_000, 60_000),
     ), journal="hold 30_000, hold 30_000", concerns="ambiguous_original"),
 )
@@ -212,7 +213,7 @@ def test_a_repeat_on_another_connection(house: House, dialect: Dialect) -> None:
     with Line(house.address(dialect.name), codec_of(dialect.name)) as line:
         first = line.ask(asked)
     with Line(house.address(dialect.name), codec_of(dialect.name)) as line:
-        again = line.ask({**asked, "t": "0101"})
+        again = line.ask({**asked, "t": f"{asked['t'][:3]}1"})
 
     assert again == first
     assert house.journal(card) == [("hold", 30_000)]

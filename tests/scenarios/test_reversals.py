@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulators.messages import Terms
+from simulators.messages import Maker, Terms
 from tests.house import House
 from tests.scenarios.steps import (
     Do,
@@ -26,20 +26,23 @@ from tests.scenarios.transcript import Dialect, Row, Story, play, told
 
 def by_reference(do: Do) -> Do:
     """A reversal that names its original by the retrieval reference alone."""
-    return do.but({"90": None})
+    return do.but({"original": None})
 
 
 def by_original(do: Do) -> Do:
     """... by the original data elements (DE90) alone."""
-    return do.but({"37": None})
+    return do.but({"retrieval_reference": None})
 
 
 def by_terminal(do: Do) -> Do:
     """... by nothing: acquirer, terminal and amount must do."""
-    return do.but({"37": None, "90": None})
+    return do.but({"retrieval_reference": None, "original": None})
 
 
-ZEROS = "0" * 42
+def zeros(maker: Maker) -> str:
+    """Original data elements that name nothing."""
+    return maker.original_text()
+
 
 # fmt: off
 FULL_AND_PARTIAL = (
@@ -156,7 +159,7 @@ LATE = (
     ), journal="hold 1_000"),
 
     Story("overtaken, known by the network's own reference only", (
-        Row(authorize("pay", 30_000).but({"62": "NET0000001"}).unsent(), "--", 100_000, 0),
+        Row(authorize("pay", 30_000).but({"network_reference": "NET0000001"}).unsent(), "--", 100_000, 0),
         Row(by_terminal(reverse("pay")),                    "00", 100_000,      0, "original: not_here_yet"),
         Row(send("pay"),                                    "05", 100_000,      0, "reversal_first: reversed_earlier"),
     )),
@@ -236,21 +239,21 @@ NOTHING_TO_UNDO = (
     Story("a reversal of an authorization that has been presented", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
         Row(post("pay", "posting"),                         "00",  70_000,      0, "financial_advice: posted"),
-        Row(by_reference(reverse("pay")).but({"38": None}), "00",  70_000,      0, "hold: already_posted"),
+        Row(by_reference(reverse("pay")).but({"approval_code": None}), "00",  70_000,      0, "hold: already_posted"),
     ), journal="hold 30_000, posting 30_000", concerns="reversal_after_posting"),
 )
 
 MATCHING = (
     Story("the original is found by the network's own reference before anything else", (
-        Row(authorize("pay", 30_000).but({"62": "NET0000001"}),  "00", 100_000, 30_000, "funds: pass"),
-        Row(authorize("other", 20_000).but({"62": "NET0000002"}), "00", 100_000, 50_000, "funds: pass"),
-        Row(reverse("pay").but({"37": "SOMETHINGNEW", "90": None}), "00", 100_000, 20_000, "amount: taken_back", {"level": "network_reference"}),
+        Row(authorize("pay", 30_000).but({"network_reference": "NET0000001"}),  "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("other", 20_000).but({"network_reference": "NET0000002"}), "00", 100_000, 50_000, "funds: pass"),
+        Row(reverse("pay").but({"retrieval_reference": "SOMETHINGNEW", "original": None}), "00", 100_000, 20_000, "amount: taken_back", {"level": "network_reference"}),
     ), journal="hold 30_000, hold 20_000, release 30_000"),
 
     Story("the original is found by the retrieval reference, DE90 zero-filled", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
         Row(authorize("other", 30_000),                     "00", 100_000, 60_000, "funds: pass"),
-        Row(reverse("pay").but({"90": ZEROS}),              "00", 100_000, 30_000, "amount: taken_back", {"level": "retrieval_reference"}),
+        Row(reverse("pay").but({"original": zeros}),              "00", 100_000, 30_000, "amount: taken_back", {"level": "retrieval_reference"}),
     ), journal="hold 30_000, hold 30_000, release 30_000"),
 
     Story("the original is found by DE90", (
@@ -268,7 +271,7 @@ MATCHING = (
 
     Story("no reference and DE90 zero-filled is no reference either", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
-        Row(by_terminal(reverse("pay")).but({"90": ZEROS}), "00", 100_000,      0, "amount: taken_back", {"level": "terminal_and_amount"}),
+        Row(by_terminal(reverse("pay")).but({"original": zeros}), "00", 100_000,      0, "amount: taken_back", {"level": "terminal_and_amount"}),
     ), journal="hold 30_000, release 30_000"),
 
     Story("no reference, and nothing like it: a person is told, no later purchase is harmed", (
@@ -284,22 +287,22 @@ MATCHING = (
     ), journal="hold 30_000, hold 30_000", concerns="ambiguous_original"),
 
     Story("ambiguous: two purchases share a retrieval reference, and DE90 is not there to tell", (
-        Row(authorize("one", 30_000).but({"37": "SAMEFORBOTH0"}), "00", 100_000, 30_000, "funds: pass"),
-        Row(authorize("two", 20_000).but({"37": "SAMEFORBOTH0"}), "00", 100_000, 50_000, "funds: pass"),
+        Row(authorize("one", 30_000).but({"retrieval_reference": "SAMEFORBOTH0"}), "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("two", 20_000).but({"retrieval_reference": "SAMEFORBOTH0"}), "00", 100_000, 50_000, "funds: pass"),
         Row(by_reference(reverse("one", "which?")),         "00", 100_000, 50_000, "original: ambiguous"),
         # DE90 tells them apart.
         Row(reverse("two", "this one"),                     "00", 100_000, 30_000, "amount: taken_back"),
     ), journal="hold 30_000, hold 20_000, release 20_000", concerns="ambiguous_original"),
 
     Story("a declined try and an approved one share a reference: the approved one is meant", (
-        Row(authorize("try", 100_001).but({"37": "SAMEFORBOTH0"}), "51", 100_000,    0, "funds: insufficient_funds", de54="ledger 100_000, available 100_000"),
-        Row(authorize("pay", 30_000).but({"37": "SAMEFORBOTH0"}), "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("try", 100_001).but({"retrieval_reference": "SAMEFORBOTH0"}), "51", 100_000,    0, "funds: insufficient_funds", de54="ledger 100_000, available 100_000"),
+        Row(authorize("pay", 30_000).but({"retrieval_reference": "SAMEFORBOTH0"}), "00", 100_000, 30_000, "funds: pass"),
         Row(by_reference(reverse("pay")),                   "00", 100_000,      0, "amount: taken_back"),
     ), journal="hold 30_000, release 30_000"),
 
     Story("a wrong approval code beside the reference: not that purchase", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
-        Row(by_reference(reverse("pay")).but({"38": "WRONG1"}), "00", 100_000, 30_000, "original: not_here_yet"),
+        Row(by_reference(reverse("pay")).but({"approval_code": "WRONG1"}), "00", 100_000, 30_000, "original: not_here_yet"),
     ), journal="hold 30_000"),
 )
 

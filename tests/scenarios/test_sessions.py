@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 
 from switch.contracts.reason import Reason
 from switch.issuer.program import DEFAULT_PIPELINE
+from switch.wire.inbound import ManagementFunction
 from tests.house import House
 from tests.scenarios import (
     test_advices,
@@ -19,7 +21,7 @@ from tests.scenarios import (
     test_repeats,
     test_reversals,
 )
-from tests.scenarios.line import Line, codec_of
+from tests.scenarios.line import Line, codec_of, takes_traffic_at_once
 from tests.scenarios.transcript import DIALECTS, Dialect, Story, maker_for
 
 NAMES = tuple(dialect.name for dialect in DIALECTS)
@@ -31,7 +33,11 @@ def answered(house: House, dialect: str, fields: Mapping[str, str]) -> dict[str,
         return codec.decode_fields(line.ask(fields))
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+AT_ONCE = [dialect for dialect in DIALECTS if takes_traffic_at_once(dialect.name)]
+SIGNED_ON = [dialect for dialect in DIALECTS if dialect not in AT_ONCE]
+
+
+@pytest.mark.parametrize("dialect", AT_ONCE, ids=lambda d: d.name)
 def test_the_first_message_of_a_connection_may_be_a_purchase(house: House, dialect: Dialect) -> None:
     """In development the ``iso87_*`` listeners ask for no sign-on, so stock clients just connect."""
     card = house.new_card()
@@ -41,11 +47,29 @@ def test_the_first_message_of_a_connection_may_be_a_purchase(house: House, diale
     assert (answer["t"], answer["39"]) == ("0110", "00")
 
 
+@pytest.mark.parametrize("dialect", SIGNED_ON, ids=lambda d: d.name)
+def test_a_purchase_before_the_sign_on_is_declined(house: House, dialect: Dialect) -> None:
+    card = house.new_card()
+    codec = codec_of(dialect.name)
+    with Line(house.address(dialect.name), codec, sign_on=False) as line:
+        answer = codec.decode_fields(line.ask(maker_for(card, dialect.name).authorization("card", 500).fields))
+
+    assert answer["39"] == codec.dialect.response_code(Reason.NOT_SIGNED_ON)
+    assert house.shown(card).held == 0
+
+
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 def test_sign_on_is_answered_all_the_same(house: House, dialect: Dialect) -> None:
-    for code in ("001", "301", "002"):
-        answer = answered(house, dialect.name, {"t": "0800", "7": "1122030405", "11": "000001", "70": code})
-        assert (answer["t"], answer["39"], answer["70"]) == ("0810", "00", code)
+    codec = codec_of(dialect.name)
+    rules = codec.dialect.management
+    now = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
+    with Line(house.address(dialect.name), codec, sign_on=False) as line:
+        for function in (ManagementFunction.SIGN_ON, ManagementFunction.ECHO, ManagementFunction.SIGN_OFF):
+            asked = codec.encode_management(function, stan="000001", now=now)
+            answer = codec.decode_fields(line.ask_payload(asked))
+            approved = codec.dialect.management_response_code(Reason.APPROVED)
+            assert (answer["t"], answer["39"]) == (rules.response, approved)
+            assert answer[rules.code_field] == codec.decode_fields(asked)[rules.code_field]
 
 
 def test_one_card_in_every_dialect_has_one_balance(house: House) -> None:
@@ -53,11 +77,11 @@ def test_one_card_in_every_dialect_has_one_balance(house: House) -> None:
 
     for spent, name in enumerate(NAMES, 1):
         answer = answered(house, name, maker_for(card, name).authorization("card", 10_000).fields)
-        assert answer["39"] == "00"
+        assert answer["39"] == codec_of(name).dialect.response_code(Reason.APPROVED)
         assert house.shown(card).held == 10_000 * spent
     for name in NAMES:
         answer = answered(house, name, maker_for(card, name).authorization("card", 1).fields)
-        assert answer["39"] == "51"
+        assert answer["39"] == codec_of(name).dialect.response_code(Reason.INSUFFICIENT_FUNDS)
 
     assert house.journal(card) == [("hold", 10_000)] * len(NAMES)
 
