@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -33,13 +34,15 @@ T = TypeVar("T")
 
 _START_SECONDS, _STOP_SECONDS = 30.0, 20.0
 _LINKS = 8
+#: A quarter of the memory, as PostgreSQL's manual advises for a start; no less than 256 MB.
+_SHARED_BUFFERS_MB = max(256, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // 2**20)
 #: fsync, synchronous_commit and full_page_writes stay on, as in production. These sizes are what a production server on
 #: such a machine would have; both sides of the comparison run on the same server.
 POSTGRES = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    "shared_buffers": "1GB",
+    "shared_buffers": f"{_SHARED_BUFFERS_MB}MB",
     "max_wal_size": "8GB",
     "min_wal_size": "4GB",
     "checkpoint_timeout": "30min",
