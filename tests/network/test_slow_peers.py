@@ -102,7 +102,7 @@ async def test_a_peer_that_has_vanished(mock_clock: MockClock) -> None:
 async def test_five_hundred_idle_sessions_cost_a_healthy_one_nothing_and_end_when_they_are_silent(
     mock_clock: MockClock,
 ) -> None:
-    mock_clock.rate = 1.0
+    mock_clock.rate = 0.2  # slow machines need longer for five hundred
     house = House()
     with capture_logs() as logs:
         async with (
