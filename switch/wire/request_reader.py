@@ -1,7 +1,7 @@
 """Fields of a dialect to a dialect-neutral request.
 
-Element by element; which field carries which is the dialect's to say. Everything that
-can't be what it must be is a :class:`FieldProblem`, which the codec turns into a format error.
+Element by element; which field carries which is the dialect's to say. Everything that can't be what it must be is a
+:class:`FieldProblem`, which the codec turns into a format error.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class RequestReader:
         self._digits = _digits_read(dialect, at)
         self._sensitive = dialect.sensitive_fields
         # A balance inquiry asks for no amount, so none is missed.
-        self._needs_nothing = (at.amount, Operation.BALANCE_INQUIRY)
+        self._excused = (at.amount, Operation.BALANCE_INQUIRY)
         self._operation_at = elements.operation.slice
         self._entry_mode_at = elements.entry_mode.slice
         self._condition_at = elements.condition.slice
@@ -123,7 +123,7 @@ class RequestReader:
         amount_text = get(at.amount, "")
         operation = self._operation(kind, get(at.operation, ""), amount_text)
         for key in rule.needs:
-            if not get(key) and (key, operation) != self._needs_nothing:
+            if not get(key) and (key, operation) != self._excused:
                 raise FieldProblem(key, needed=f"the field, as {rule.mti} must have it", found="nothing")
 
         track2_text = get(at.track2, "")
@@ -245,9 +245,9 @@ class RequestReader:
     def _replacement(self, fields: Mapping[str, str]) -> int | None:
         """The final amount (1987: the first 12 places of DE95; what follows is not read)."""
         carrier = self._elements.replacement_amount
-        text = carrier.read(fields)
-        if not text:
+        if not carrier.applies(fields):
             return None
+        text = carrier.read(fields)
         if not (len(text) == 12 and text.isdecimal() and text.isascii()):
             length = len(fields[carrier.field])
             raise FieldProblem(carrier.field, needed="an amount of 12 digits in front", found=f"{length} characters")
@@ -272,11 +272,31 @@ def _digits_read(dialect: Dialect, at: _Fields) -> tuple[str, ...]:
 
 
 def _text_reader(carrier: Carrier | Told | None) -> _ReadText:
-    return _no_text if carrier is None else carrier.read
+    """What ``carrier.read`` does. Most carriers are a piece of a field and nothing more, which takes far less time."""
+    if carrier is None:
+        return _no_text
+    if isinstance(carrier, Told) or carrier.when is not None or carrier.until:
+        return carrier.read
+    field, place = carrier.field, carrier.slice
+
+    def read(fields: Mapping[str, str]) -> str:
+        text = fields.get(field)
+        return text[place].strip() if text else ""
+
+    return read
 
 
 def _flag_reader(flag: Flag | None) -> _ReadFlag:
-    return _no_flag if flag is None else flag.read
+    """What ``flag.read`` does, likewise."""
+    if flag is None:
+        return _no_flag
+    field, at, equals = flag.field, flag.at, flag.equals
+
+    def read(fields: Mapping[str, str]) -> bool:
+        text = fields.get(field)
+        return text is not None and text.startswith(equals, at)
+
+    return read
 
 
 def _no_text(_fields: Mapping[str, str]) -> str:

@@ -57,19 +57,28 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     until: str = ""
     when: Condition | None = None
 
+    @property
+    def slice(self) -> slice:
+        """Where the characters stand. The last of a field end at None: a slice to 0 would be empty."""
+        return slice(self.at, None if self.length is None else (self.at + self.length) or None)
+
+    def applies(self, fields: Mapping[str, str]) -> bool:
+        """Whether the field is there and the condition met."""
+        text = fields.get(self.field)
+        if not text:
+            return False
+        when = self.when
+        if when is None:
+            return True
+        judged = fields.get(when.field, "") if when.field else text
+        return judged.startswith(when.equals, when.at)
+
     def read(self, fields: Mapping[str, str]) -> str:
         """The value without surrounding blanks; empty when the field is absent, too short or the condition unmet."""
         text = fields.get(self.field)
-        if not text:
+        if not text or (self.when is not None and not self.applies(fields)):
             return ""
-        when = self.when
-        if when is not None:
-            judged = fields.get(when.field, "") if when.field else text
-            if not judged.startswith(when.equals, when.at):
-                return ""
-        # The last characters of a field end at None: a slice to 0 would be empty.
-        end = None if self.length is None else (self.at + self.length) or None
-        value = text[self.at : end]
+        value = text[self.slice]
         return (value.partition(self.until)[0] if self.until else value).strip()
 
     def write(self, value: str) -> str:

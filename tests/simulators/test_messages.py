@@ -107,6 +107,8 @@ def test_advices(name: str) -> None:
     assert read(refund).operation is Operation.REFUND
     assert refund.purchase != first.purchase
     assert {approved.purchase, declined.purchase} == {first.purchase}
+    assert read(make.stand_in(make.increment(first, 200), approved=True)).incremental
+    assert not read(approved).incremental
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -131,13 +133,14 @@ def test_repeats_keep_key_and_content(name: str) -> None:
     make = maker(name)
     first = make.authorization("plain-0", 500)
     reversal = make.reversal(first)
+    version = first.fields["t"][0]
     told_again = f"{reversal.fields['t'][:3]}1"  # 0401; 1993 knows reversals as advices only: 1421
     for message, of, mti in (
         (as_repeat(first), first, "101"),
         (as_advice(reversal), reversal, "420"),
         (as_repeat(reversal), reversal, told_again[1:]),
     ):
-        assert message.fields["t"][1:] == mti
+        assert message.fields["t"] == version + mti
         assert message.key == of.key
         assert {**message.fields, "t": ""} == {**of.fields, "t": ""}
     assert as_repeat(as_advice(reversal)).fields["t"][1:] == "421"

@@ -10,11 +10,32 @@ import trio
 from simulators.cards import load_cards, strangers
 from simulators.network import AcquirerNetwork, Endpoint, Habits
 from simulators.scenarios import SCENARIOS, Scenario, Step
-from simulators.stage import Played, additional_amounts, play
+from simulators.stage import Played, additional_amounts, lacking, play
 from switch.contracts.reason import Reason
-from tests.simulators.responder import Fields, Responder, answer_to, dialect
+from tests.simulators.responder import Fields, Responder, accepting, answer_to, dialect, maker
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+async def test_what_the_network_can_t_carry_is_skipped_and_says_why(nursery: trio.Nursery) -> None:
+    name = "iso93_contactless"
+    switch = Responder(accepting(name), name)
+    await nursery.start(switch.run)
+    endpoint = Endpoint(dialect(name), "127.0.0.1", switch.port)
+    network = AcquirerNetwork([endpoint], load_cards(), habits=Habits(answer_timeout=2))
+    await nursery.start(network.run)
+
+    cash = await play(network, name, BY_NAME["cash"])
+    web = await play(network, name, BY_NAME["purchase-online"])
+
+    assert cash.skipped == {"cash_withdrawal", "atm"} and cash.passed
+    assert web.skipped == {"ecommerce", "cvv2"}
+    assert switch.received == [], "not even the balance is asked for"
+    nursery.cancel_scope.cancel()
+
+
+def test_a_network_of_1987_carries_every_scenario() -> None:
+    assert [scenario.name for scenario in SCENARIOS if lacking(maker(), scenario)] == []
 
 
 def test_names_are_unique() -> None:

@@ -52,6 +52,8 @@ ECHO = {"7": "0615030405", "11": "000123", "37": "616612000123", "41": "TERM01  
         ({"f35": PAN + "=29"}, "35", "PAN, separator, YYMM, service code", "19 characters"),
         ({"f90": "0100" + "x" * 38}, "90", "digits", "42 characters"),
         ({"f95": "00000000300x" + "0" * 30}, "95", "an amount of 12 digits in front", "42 characters"),
+        # Blanks are no amount; taken for none, they would make it a full reversal.
+        ({"f95": " " * 42}, "95", "an amount of 12 digits in front", "42 characters"),
         ({"t": "0400", "f4": None}, "4", "the field, as 0400 must have it", "nothing"),
         ({"t": "0300"}, "t", "a message type of this dialect", "'0300'"),
         ({"t": "0620"}, "t", "a message type of this dialect", "'0620'"),
