@@ -43,6 +43,8 @@ _DATABASE = "switch"
 #: Stock clients just connect to these dialects and know no echoes; every other dialect wants a sign-on.
 _NO_SIGN_ON_PREFIX = "iso87_"
 _LISTENER_PORT, _OPERATIONS_PORT = 8583, 9583
+#: Ports are counted up in this order, then in alphabetical order: a dialect that is new takes nobody's port.
+_PORT_ORDER = ("iso87_ascii", "iso87_binary", "iso87_bcd", "base1", "iso93_contactless")
 
 
 class DevelopmentSwitch:
@@ -117,7 +119,7 @@ class DevelopmentSwitch:
             "[operations]",
             f"port = {self._port(_OPERATIONS_PORT)}",
         ]
-        for number, dialect in enumerate(dialect_names()):
+        for number, dialect in enumerate(sorted(dialect_names(), key=_port_rank)):
             lines += [
                 "",
                 "[[listener]]",
@@ -157,6 +159,11 @@ class DevelopmentSwitch:
             await _issue_test_cards(issuer, load_vault(settings.vault))
         finally:
             await issuer.close()
+
+
+def _port_rank(dialect: str) -> tuple[int, str]:
+    """Where a dialect stands in the order of the ports."""
+    return (_PORT_ORDER.index(dialect) if dialect in _PORT_ORDER else len(_PORT_ORDER), dialect)
 
 
 async def _issue_test_cards(connection: Connection, vault: PanVault) -> None:

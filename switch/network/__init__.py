@@ -51,6 +51,11 @@ Answers that match nothing
     Of the peer's answers we wait for 0810s only, each by its STAN and function. One that matches none is counted and
     logged with the question that comes nearest and the fields that differ (``switch.network.correlation``).
 
+Rejects
+    A message of ours that the peer could not read comes back behind a reject header, in dialects that have those. It is
+    counted and logged with the peer's code and its own STAN. An answer is sent once more, bare, where the dialect's
+    policy says so; an 0800 counts as refused.
+
 Failing
     What a peer can cause closes that peer's session at most. Only a broken invariant
     (:class:`~switch.contracts.errors.InvariantBroken`, raised by the intake) leaves this room.

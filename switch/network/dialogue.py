@@ -71,6 +71,10 @@ class Dialogue:
             self.signed_on = True
         return function
 
+    def rejected(self, stan: str) -> ManagementFunction | None:
+        """Our 0800 with this STAN came back unread: what it was for, or None when we did not ask it."""
+        return self.answered(stan, approved=False)
+
     def nearest(self, mti: str, stan: str, said: ManagementFunction | None) -> Near:
         """What an answer that matched nothing may have meant."""
         management = self._management

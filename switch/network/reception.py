@@ -24,7 +24,7 @@ from switch.network.dialogue import Dialogue
 from switch.network.link import Link
 from switch.network.polls import PollMeter
 from switch.wire.errors import DecodeFailure, WireError
-from switch.wire.inbound import Inbound, ManagementFunction
+from switch.wire.inbound import Inbound, ManagementFunction, Reject
 
 __all__ = ["Reception", "Sender"]
 
@@ -180,7 +180,10 @@ class Reception:
     def _take_management(self, inbound: Inbound) -> None:
         management = inbound.management
         if management is None:
-            self._take_answer(inbound)
+            if inbound.reject is not None:
+                self._take_reject(inbound.reject)
+            else:
+                self._take_answer(inbound)
             return
         if self.draining and management.function is ManagementFunction.SIGN_ON:
             reason = Reason.UNAVAILABLE
@@ -225,6 +228,23 @@ class Reception:
                 self._sender.close(CloseReason.SIGN_ON_REFUSED)
         elif function is ManagementFunction.SIGN_OFF:
             self.signed_off.set()
+
+    def _take_reject(self, reject: Reject) -> None:
+        """The peer could not read a message of ours. What may be sent instead is the dialect's policy."""
+        self._stats.messages_rejected += 1
+        log.warning(
+            "message_rejected",
+            session=self._sender.label,
+            code=reject.code,
+            mti=reject.mti,
+            stan=reject.stan,
+            answered=reject.answer is not None,
+        )
+        if reject.answer is not None:
+            self._sender.post(reject.answer)
+        asked = reject.mti == self._link.dialect.management.request
+        if asked and self._dialogue.rejected(reject.stan) is ManagementFunction.SIGN_ON:
+            self._sender.close(CloseReason.SIGN_ON_REFUSED)
 
     def _note_sign_on(self) -> None:
         """Keeps the gauge and the refusal in step with the dialogue."""

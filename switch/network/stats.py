@@ -37,6 +37,7 @@ class NetworkStats:
     framing_failures: int = 0
     requests_refused: int = 0  # not signed on, or draining: answered without the house
     advices_ignored: int = 0  # the same for advices and reversals: not answered
+    messages_rejected: int = 0  # ours that came back behind a reject header: the peer could not read them
     answers_unexpected: int = 0  # the peer answered what we did not ask
     deadline_misses: int = 0
     answers_late: int = 0  # the house's answer came after another one had gone out

@@ -6,6 +6,10 @@ echoed from the request plus what was decided. Whatever goes wrong on the way in
 :class:`DecodeFailure`. When the message asked for an answer and its key fields could be read, the failure carries the
 format-error answer, so that the caller sends it and the session stays up.
 
+Some dialects have more around the fields, each a module of its own: a header (``switch.wire.header``), checked first
+and finished last; a hook (``switch.wire.hook``) next to the cut; elements with subfields (``switch.wire.subfields``),
+read before the request is and packed before the hook sees what is to be written.
+
 Nothing but the learnt layouts changes after construction, and they change no result: one codec serves every session
 of a dialect.
 """
@@ -22,9 +26,11 @@ from switch.contracts.message import ORIGINAL_AMOUNT, Answer, Balance
 from switch.contracts.reason import Reason
 from switch.wire.dialect import Dialect
 from switch.wire.errors import DecodeFailure, EncodeFailure, FieldProblem
-from switch.wire.inbound import Inbound, Management, ManagementFunction
+from switch.wire.header import HeaderProblem
+from switch.wire.inbound import Inbound, Management, ManagementFunction, Reject
 from switch.wire.layout import LAYOUTS_MAX, FieldsLayouts, PayloadLayouts
 from switch.wire.request_reader import RequestReader, require_digits, shown
+from switch.wire.subfields import packed
 from switch.wire.transmission import local_text, transmission_text
 
 __all__ = ["Codec"]
@@ -46,6 +52,14 @@ class Codec:
         self._payload_layouts = PayloadLayouts(dialect.spec, layouts_max)
         self._fields_layouts = FieldsLayouts(dialect.spec, layouts_max)
         self._reader = RequestReader(dialect)
+        self._header = dialect.header
+        self._hook = dialect.hook
+        self._subfields_read = [
+            (f"{element}.{number}", element, number, dialect.subfields[element])
+            for element, number in dialect.subfields_read
+        ]
+        # Most dialects have none of these, and pay for one look.
+        self._is_wrapped = not (dialect.header is None and dialect.hook is None and not dialect.subfields)
         elements = self._elements = dialect.elements
         keys = (elements.transmission, elements.stan, elements.sequence_time)
         self._format_error_digits = frozenset(keys)
@@ -66,6 +80,7 @@ class Codec:
         self._text_bitmaps = dialect.spec["p"]["data_enc"] != "b"
         self._echoed = dialect.answer.echoed
         self._responses = {mti: rule.response for mti, rule in dialect.messages.items()}
+        self._request_answers = frozenset(self._responses.values())
         self._responses.update(dict.fromkeys(self._management_mtis, management.response))
 
     # ── in
@@ -75,6 +90,8 @@ class Codec:
 
         Raises :class:`DecodeFailure`, whatever the bytes are.
         """
+        if self._header is not None and self._header.is_reject(payload):
+            return self._rejected(payload)
         fields = self.decode_fields(payload)
         problem: FieldProblem
         try:
@@ -89,8 +106,27 @@ class Codec:
 
         Raises :class:`DecodeFailure`.
         """
+        if self._header is not None:
+            wrong = self._header.problem(payload)
+            if wrong is not None:
+                raise self._header_failure(payload, wrong)
         fields = self._payload_layouts.decode(payload)
-        return self._cut(payload) if fields is None else fields
+        if fields is None:
+            fields = self._cut(payload)
+        return fields if self._hook is None else self._hooked(payload, fields)
+
+    def _header_failure(self, payload: bytes, wrong: HeaderProblem) -> DecodeFailure:
+        answer = self._format_error(self._readable(payload)) if wrong.readable else None
+        return DecodeFailure(field="h", offset=wrong.offset, needed=wrong.needed, found=wrong.found, answer=answer)
+
+    def _hooked(self, payload: bytes, fields: dict[str, str]) -> dict[str, str]:
+        assert self._hook is not None
+        problem: FieldProblem
+        try:
+            return self._hook.decoded(fields)
+        except FieldProblem as found:
+            problem = found
+        raise self._failure(payload, self._readable(payload), iso8583.decode(payload, self._spec)[1], problem)
 
     def _cut(self, payload: bytes) -> dict[str, str]:
         """The fields as pyiso8583 cuts them."""
@@ -119,12 +155,62 @@ class Codec:
         mti = fields["t"]
         rule = self.dialect.messages.get(mti)
         if rule is not None:
-            return Inbound(fields=fields, mti=mti, request=self._reader.read(fields, rule, network, received_at))
+            read = self._with_subfields(fields) if self._subfields_read else fields
+            return Inbound(fields=fields, mti=mti, request=self._reader.read(read, rule, network, received_at))
         if mti in self._management_mtis:
             return Inbound(fields=fields, mti=mti, management=self._management(fields))
         if mti.isascii() and mti.isdecimal() and mti[2] in "135":
             return Inbound(fields=fields, mti=mti)
         raise FieldProblem("t", needed="a message type of this dialect", found=shown("t", mti, frozenset()))
+
+    def _with_subfields(self, fields: dict[str, str]) -> dict[str, str]:
+        """The fields and what the reader wants of their subfields."""
+        read = fields.copy()
+        for key, element, number, subfields in self._subfields_read:
+            text = fields.get(element)
+            if text:
+                read[key] = subfields.read(text, number)
+        return read
+
+    def _rejected(self, payload: bytes) -> Inbound:
+        """A message of ours that came back behind a reject header."""
+        header = self._header
+        assert header is not None
+        assert header.reject is not None
+        wrong = header.reject_problem(payload)
+        if wrong is not None:
+            raise self._header_failure(payload, wrong)
+        code, ours = header.rejected(payload)
+        fields = self._returned(ours)
+        mti, stan = fields.get("t", ""), fields.get(self._elements.stan, "")
+        # What came back may be damaged, or not ours at all, and goes into a log.
+        mti = mti if len(mti) == 4 and mti.isascii() and mti.isdecimal() else ""
+        stan = stan if stan.isascii() and stan.isdecimal() else ""
+        answer = None
+        if header.reject.policies.get(code, header.reject.policy) == "answer_bare":
+            answer = self._bare(mti, fields, header.reject.bare)
+        return Inbound(fields=fields, mti=mti, reject=Reject(code=code, mti=mti, stan=stan, answer=answer))
+
+    def _returned(self, ours: bytes) -> dict[str, str]:
+        """The fields of what is said to be a message of ours, as far as it can be read."""
+        fields = self._readable(ours)
+        if self._hook is None:
+            return fields
+        try:
+            return self._hook.decoded(fields.copy())
+        except FieldProblem:
+            return fields
+
+    def _bare(self, mti: str, fields: Mapping[str, str], keys: tuple[str, ...]) -> bytes | None:
+        """The answer ``fields`` with nothing but ``keys``; None for what is no answer to a request, or bare already."""
+        bare = {key: fields[key] for key in ("h", "t", *keys) if fields.get(key)}
+        if mti not in self._request_answers or len(bare) == len(fields.keys() - {"p", "1"}):
+            return None
+        try:
+            return self.encode(bare)
+        except EncodeFailure:
+            # What came back is not what was sent.
+            return None
 
     def _management(self, fields: Mapping[str, str]) -> Management:
         code_field = self.dialect.management.code_field
@@ -144,7 +230,7 @@ class Codec:
     ) -> DecodeFailure:
         return DecodeFailure(
             field=problem.field,
-            offset=_offset(payload, encoded, problem.field),
+            offset=_offset(payload, encoded, problem.field.partition(".")[0]),
             needed=problem.needed,
             found=problem.found,
             answer=self._format_error(fields),
@@ -163,6 +249,8 @@ class Codec:
             return None
         at = self._elements
         answer = {"t": response, at.response_code: self.dialect.response_code(Reason.FORMAT_ERROR)}
+        if self._header is not None and fields.get("h"):
+            answer["h"] = self._header.turned(fields["h"])
         for key in self._format_error_echoed:
             value = fields.get(key, "")
             digits = key in self._format_error_digits
@@ -197,6 +285,8 @@ class Codec:
             raise EncodeFailure(field="t", problem=f"{inbound.mti} asks for no answer")
         asked = inbound.fields
         fields = {"t": response}
+        if self._header is not None:
+            fields["h"] = self._header.turned(asked["h"])
         for key in self._echoed:
             value = asked.get(key)
             if value:
@@ -253,6 +343,8 @@ class Codec:
         management = self.dialect.management
         code = self.dialect.management_response_code(reason)
         fields = {"t": management.response, self._elements.response_code: code}
+        if self._header is not None:
+            fields["h"] = self._header.turned(inbound.fields["h"])
         for key in management.echoed:
             value = inbound.fields.get(key)
             if value:
@@ -262,12 +354,26 @@ class Codec:
     def encode(self, fields: Mapping[str, str]) -> bytes:
         """Raw fields ("t" and numbers; bitmaps are made here) as a payload.
 
+        Where the dialect has a header, "h" is its digits; without one it is that of a message that we start. Its total
+        length is made here. Subfields ("62.2") may stand in place of their element.
+
         Raises :class:`EncodeFailure` naming the field that the dialect can't express.
         """
         if "65" in fields:
             raise EncodeFailure(field="65", problem="it announces a third bitmap and can't be sent as a field")
+        if self._is_wrapped:
+            fields = self._prepared(fields)
         written = self._fields_layouts.encode(fields)
-        return self._write(fields) if written is None else written
+        if written is None:
+            written = self._write(fields)
+        return written if self._header is None else self._header.finished(written)
+
+    def _prepared(self, fields: Mapping[str, str]) -> Mapping[str, str]:
+        if self._header is not None and "h" not in fields:
+            fields = {"h": self._header.ours, **fields}
+        if self.dialect.subfields:
+            fields = packed(fields, self.dialect.subfields)
+        return fields if self._hook is None else self._hook.to_encode(fields)
 
     def _write(self, fields: Mapping[str, str]) -> bytes:
         """The payload as pyiso8583 writes it."""

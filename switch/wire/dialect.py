@@ -14,9 +14,11 @@ from pathlib import Path
 from switch.contracts.errors import ConfigurationError
 from switch.contracts.message import EntryMode, Kind, Operation
 from switch.contracts.reason import Reason
-from switch.wire.dialect_file import FILE_NAME, DialectFile, read_dialect_file
+from switch.wire.dialect_file import FILE_NAME, DialectFile, read_dialect_file, value_references
 from switch.wire.field_table import FieldTable
 from switch.wire.framing import Framing
+from switch.wire.header import Header
+from switch.wire.hook import Hook, load_hook
 from switch.wire.inbound import ManagementFunction
 from switch.wire.masking import SENSITIVE_FIELDS
 from switch.wire.rules import (
@@ -32,6 +34,7 @@ from switch.wire.rules import (
     SimulatorRules,
     StandInRules,
 )
+from switch.wire.subfields import Subfields
 from switch.wire.track2 import Track2Layout
 
 __all__ = ["Dialect", "MessageRule", "dialect_names", "load_dialect", "specs_root"]
@@ -57,7 +60,11 @@ class Dialect:
     description: str
     framing: Framing
     spec: FieldTable  # pyiso8583's specification
-    content: Mapping[str, str]  # the class of each field: n, a, an, ans, b, z, xn
+    content: Mapping[str, str]  # the class of each field and subfield: n, a, an, ans, b, z, xn
+    header: Header | None
+    subfields: Mapping[str, Subfields]  # by element
+    subfields_read: tuple[tuple[str, str], ...]  # of those, what carriers, flags and stand-in name: ("62", "2")
+    hook: Hook | None
     messages: Mapping[str, MessageRule]  # by MTI, repeats included
     management: ManagementRules
     management_functions: Mapping[str, ManagementFunction]  # by the code in its field
@@ -88,6 +95,11 @@ class Dialect:
         """The response code that says ``reason`` in the answer to a management message."""
         return self.management_response_codes[reason]
 
+    def fixed_length(self, key: str) -> int:
+        """How many characters a field or subfield of fixed length holds; 0 for one whose length varies."""
+        element, dot, number = key.partition(".")
+        return self.subfields[element].length(number) if dot else self.spec.fixed_length(key)
+
     def __repr__(self) -> str:
         return f"Dialect({self.name})"
 
@@ -116,12 +128,17 @@ def load_dialect(folder: Path) -> Dialect:
     Raises ConfigurationError naming file, table and key.
     """
     tables = read_dialect_file(folder)
+    text_encoding = tables.text_encoding
     return Dialect(
         name=folder.name,
         description=tables.description,
         framing=tables.framing,
-        spec=FieldTable({key: row.specification() for key, row in tables.fields.items()}),
-        content={key: row.content for key, row in tables.fields.items()},
+        spec=FieldTable({key: row.specification(text_encoding) for key, row in tables.fields.items()}),
+        content=_content(tables),
+        header=Header(tables.header) if tables.header is not None else None,
+        subfields={key: Subfields(key, rules, text_encoding) for key, rules in tables.subfields.items()},
+        subfields_read=_subfields_read(tables),
+        hook=load_hook(Path(tables.hook)) if tables.hook else None,
         messages=_message_rules(tables),
         management=tables.management,
         management_functions=_management_functions(tables.management),
@@ -157,10 +174,22 @@ def _sensitive_fields(tables: DialectFile) -> frozenset[str]:
     elements, cvv2 = tables.elements, tables.carriers.cvv2
     return SENSITIVE_FIELDS.union(
         {elements.pan, elements.track2, elements.pin} - {"", "2"},
-        {cvv2.field} if cvv2 is not None else (),
+        {cvv2.field.partition(".")[0]} if cvv2 is not None else (),
         {"90"} - {tables.original.field},
         {"95"} - {elements.replacement_amount.field},
     )
+
+
+def _content(tables: DialectFile) -> dict[str, str]:
+    content: dict[str, str] = {key: row.content for key, row in tables.fields.items()}
+    for element, rules in tables.subfields.items():
+        content.update({f"{element}.{number}": row.content for number, row in rules.rows.items()})
+    return content
+
+
+def _subfields_read(tables: DialectFile) -> tuple[tuple[str, str], ...]:
+    named = dict.fromkeys(key.partition(".") for _, key in value_references(tables))
+    return tuple((element, number) for element, dot, number in named if dot)
 
 
 def _message_rules(tables: DialectFile) -> dict[str, MessageRule]:

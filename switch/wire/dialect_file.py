@@ -16,8 +16,9 @@ import msgspec
 from switch.contracts.errors import ConfigurationError
 from switch.contracts.message import EntryMode, Operation
 from switch.contracts.reason import Reason
-from switch.wire.field_table import FieldRow, row_problem
+from switch.wire.field_table import FieldRow, row_problem, text_encoding_problem
 from switch.wire.framing import Framing
+from switch.wire.header import HeaderRules, header_problems
 from switch.wire.rules import (
     AnswerRules,
     Carrier,
@@ -36,9 +37,10 @@ from switch.wire.rules import (
     StandInRules,
     Told,
 )
+from switch.wire.subfields import SubfieldRules, subfield_problems
 from switch.wire.track2 import Track2Layout
 
-__all__ = ["FILE_NAME", "DialectFile", "read_dialect_file"]
+__all__ = ["FILE_NAME", "DialectFile", "read_dialect_file", "value_references"]
 
 FILE_NAME = "dialect.toml"
 _CODE_LENGTH_MAX = 8
@@ -51,7 +53,11 @@ class DialectFile(msgspec.Struct, frozen=True, kw_only=True):
 
     description: str
     framing: Framing
+    text_encoding: str  # of the rows that name none
+    hook: str  # the path of a program, or empty
+    header: HeaderRules | None
     fields: dict[str, FieldRow]
+    subfields: dict[str, SubfieldRules]  # by element
     messages: dict[str, MessageRow]
     management: ManagementRules
     response_codes: dict[str, str]  # by the value of Reason; complete
@@ -84,7 +90,11 @@ def read_dialect_file(folder: Path) -> DialectFile:
     tables = DialectFile(
         description=_convert(path, "description", raw.get("description"), str),
         framing=_convert(path, "framing", raw.get("framing", Framing.LENGTH2), Framing),
+        text_encoding=_convert(path, "text_encoding", raw.get("text_encoding", "ascii"), str),
+        hook=_convert(path, "hook", raw.get("hook", ""), str),
+        header=_convert(path, "[header]", raw["header"], HeaderRules) if "header" in raw else None,
         fields=_rows(path, "fields", raw, FieldRow),
+        subfields=_rows(path, "subfields", {"subfields": {}, **raw}, SubfieldRules),
         messages=_rows(path, "messages", raw, MessageRow),
         management=_convert(path, "[management]", raw.get("management"), ManagementRules),
         response_codes=_rows(path, "response_codes", raw, str),
@@ -103,8 +113,8 @@ def read_dialect_file(folder: Path) -> DialectFile:
         answer=_convert(path, "[answer]", raw.get("answer"), AnswerRules),
         simulator=_convert(path, "[simulator]", raw.get("simulator", {}), SimulatorRules),
     )
-    for where, problem in _problems(tables):
-        raise ConfigurationError(f"{path}: {where}: {problem}")
+    for where, what in _problems(tables):
+        raise ConfigurationError(f"{path}: {where}: {what}")
     return tables
 
 
@@ -117,6 +127,8 @@ def _read_raw(folder: Path, seen: tuple[str, ...]) -> dict[str, object]:
         raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
+    if "hook" in raw:
+        raw["hook"] = _hook_path(path, raw["hook"])
     base = raw.pop("extends", None)
     if base is None:
         return raw
@@ -125,6 +137,15 @@ def _read_raw(folder: Path, seen: tuple[str, ...]) -> dict[str, object]:
     if base in (*seen, folder.name):
         raise ConfigurationError(f"{path}: extends: {base} extends this dialect in turn")
     return _laid_over(_read_raw(folder.parent / base, (*seen, folder.name)), raw)
+
+
+def _hook_path(path: Path, name: object) -> str:
+    """Where the hook is: beside the file that names it, also when another dialect extends that one."""
+    if name == "":  # an extended dialect's hook is not wanted
+        return ""
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".py"):
+        raise ConfigurationError(f"{path}: hook: not the name of a .py file in this folder")
+    return str(path.parent / name)
 
 
 def _laid_over(below: dict[str, object], above: dict[str, object]) -> dict[str, object]:
@@ -174,11 +195,15 @@ def _problems(tables: DialectFile) -> Iterator[tuple[str, str]]:
     for key in ("h", "t", "p", "1"):
         if key not in tables.fields:
             yield f"[fields] {key}", "missing"
+    yield from _layout_problems(tables)
     yield from _element_problems(tables)
     yield from _reason_problems(tables)
     yield from _message_problems(tables)
     for where, key in _field_references(tables):
         if key not in tables.fields:
+            yield where, f"names field {key}, which [fields] lacks"
+    for where, key in value_references(tables):
+        if key not in tables.fields and not _is_subfield(tables, key):
             yield where, f"names field {key}, which [fields] lacks"
     yield from _code_problems(tables)
     try:
@@ -252,6 +277,31 @@ def _digits(row: FieldRow) -> int:
     return row.max_len * 2 if packed else row.max_len
 
 
+def _layout_problems(tables: DialectFile) -> Iterator[tuple[str, str]]:
+    """Of what lies around and inside the fields: text encoding, header, subfields."""
+    encoding_problem = text_encoding_problem(tables.text_encoding)
+    if encoding_problem is not None:
+        yield "text_encoding", encoding_problem
+    if tables.header is not None:
+        header = tables.fields["h"]
+        for key, what in header_problems(tables.header, header.max_len):
+            yield f"[header] {key}", what
+        if header.data_enc != "b" or header.len_type:
+            yield "[fields] h", "must be raw bytes of fixed length where there is a [header]"
+        if tables.header.reject is not None:
+            for key in tables.header.reject.bare:
+                if key not in tables.fields:
+                    yield "[header.reject] bare", f"names field {key}, which [fields] lacks"
+    for element, rules in tables.subfields.items():
+        for key, what in subfield_problems(element, rules, tables.fields.get(element)):
+            yield f"[subfields] {element}" + (f" {key}" if key else ""), what
+
+
+def _is_subfield(tables: DialectFile, key: str) -> bool:
+    element, _, number = key.partition(".")
+    return element in tables.subfields and number in tables.subfields[element].rows
+
+
 def _reason_problems(tables: DialectFile) -> Iterator[tuple[str, str]]:
     key = tables.elements.response_code
     length = tables.fields[key].max_len
@@ -300,12 +350,16 @@ def _field_references(tables: DialectFile) -> Iterator[tuple[str, str]]:
     usual = Elements()
     for table, rules in (
         ("elements", {name: row for name, row in _named(tables.elements) if row != getattr(usual, name)}),
-        ("carriers", dict(_named(tables.carriers))),
-        ("flags", dict(_named(tables.flags))),
-        ("stand_in", dict(_named(tables.stand_in))),
         ("answer", dict(_named(tables.answer))),
     ):
         for name, value in rules.items():
+            yield from ((f"[{table}] {name}", key) for key in _fields_of(value))
+
+
+def value_references(tables: DialectFile) -> Iterator[tuple[str, str]]:
+    """Where a table names the place of a value that is only read, and which field or subfield that is."""
+    for table, rules in (("carriers", tables.carriers), ("flags", tables.flags), ("stand_in", tables.stand_in)):
+        for name, value in _named(rules):
             yield from ((f"[{table}] {name}", key) for key in _fields_of(value))
 
 

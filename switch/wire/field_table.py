@@ -7,7 +7,9 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["FieldRow", "FieldSpec", "FieldTable", "row_problem"]
+from switch.wire.ebcdic import NAME as CP1047
+
+__all__ = ["FieldRow", "FieldSpec", "FieldTable", "row_encoding_problem", "row_problem", "text_encoding_problem"]
 
 FieldSpec: TypeAlias = dict[str, str | int]
 
@@ -18,12 +20,14 @@ _UNKNOWN: FieldSpec = {"data_enc": "ascii", "len_enc": "ascii", "len_type": 0, "
 class FieldRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One row. All keys but ``class`` are pyiso8583's own and mean what its ``iso8583.specs`` module says.
 
+    An encoding that is not given is the dialect's ``text_encoding``.
+
     ``class`` is what the element may hold, as ISO 8583 writes it: n digits, a letters, an, ans, b bits (as hexadecimal
     text once decoded), z track data, xn a sign (C or D) and digits.
     """
 
-    data_enc: str = "ascii"
-    len_enc: str = "ascii"
+    data_enc: str = ""
+    len_enc: str = ""
     len_type: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0  # width of the length in bytes; 0 for a fixed length
     max_len: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
     content: Literal["n", "a", "an", "ans", "b", "z", "xn"] = msgspec.field(name="class")
@@ -32,11 +36,11 @@ class FieldRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     left_pad: str = ""
     right_pad: str = ""
 
-    def specification(self) -> FieldSpec:
+    def specification(self, text_encoding: str) -> FieldSpec:
         """The row as pyiso8583 wants it."""
         spec: FieldSpec = {
-            "data_enc": self.data_enc,
-            "len_enc": self.len_enc,
+            "data_enc": self.data_enc or text_encoding,
+            "len_enc": self.len_enc or text_encoding,
             "len_type": self.len_type,
             "max_len": self.max_len,
             "desc": self.desc,
@@ -92,12 +96,26 @@ def row_problem(key: str, row: FieldRow) -> str | None:
         return "is no field: h, t, p or 1 to 128"
     if key.isdecimal() and not 1 <= int(key) <= 128:
         return "is no field: h, t, p or 1 to 128"
-    for name, encoding, binary in (("data_enc", row.data_enc, {"b"}), ("len_enc", row.len_enc, {"b", "bcd"})):
-        if encoding not in binary:
-            try:
-                codecs.lookup(encoding)
-            except LookupError:
-                return f"{name} = {encoding!r} is no encoding that Python knows"
+    problem = row_encoding_problem(row)
+    if problem is not None:
+        return problem
     if row.left_pad and row.right_pad:
         return "has both left_pad and right_pad"
+    return None
+
+
+def row_encoding_problem(row: FieldRow) -> str | None:
+    """What is wrong with the encodings that a row names, or None."""
+    for name, encoding, binary in (("data_enc", row.data_enc, {"", "b"}), ("len_enc", row.len_enc, {"", "b", "bcd"})):
+        if encoding not in binary and text_encoding_problem(encoding) is not None:
+            return f"{name} = {text_encoding_problem(encoding)}"
+    return None
+
+
+def text_encoding_problem(encoding: str) -> str | None:
+    """What is wrong with the name of a text encoding, or None."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        return f"{encoding!r} is neither {CP1047} nor an encoding that Python knows"
     return None

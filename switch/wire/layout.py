@@ -49,7 +49,14 @@ _BITMAPS = frozenset({"p", "1"})
 _HEX = "hex"
 #: Text encodings in which any byte is one character, with the codec that reads them so. ASCII is read as Latin-1,
 #: which can't fail, and looked at afterwards: bitmaps between the values need not be ASCII.
-_CARRIERS = {"ascii": "latin-1", "iso8859-1": "latin-1", "cp037": "cp037", "cp500": "cp500", "cp1140": "cp1140"}
+_CARRIERS = {
+    "ascii": "latin-1",
+    "iso8859-1": "latin-1",
+    "cp037": "cp037",
+    "cp500": "cp500",
+    "cp1047": "cp1047",
+    "cp1140": "cp1140",
+}
 
 
 class _Place(NamedTuple):

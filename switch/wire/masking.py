@@ -37,15 +37,16 @@ SENSITIVE_FIELDS: frozenset[str] = frozenset(
 # Elements whose digits mean something else by the standard. A bitmap in hexadecimal is often 16 digits long.
 _NO_PAN_FIELDS = frozenset({"h", "t", "p", "1", "42", "54", "86", "87", "88", "89", "90", "95", "97"})
 _STARS = "***"
-_DIGIT_RUN = re.compile(r"[0-9]{13,}")
+# As text, packed, or in ASCII behind hexadecimal digits; or in EBCDIC behind those.
+_DIGIT_RUN = re.compile(r"[0-9]{13,}|(?:F[0-9]){13,}")
 
 
 def redact(fields: Mapping[str, str], also: Collection[str] = ()) -> dict[str, str]:
     """The same fields, safe to log or to store.
 
     DE2 keeps BIN and last four; sensitive fields and those named in ``also`` (a dialect's own carriers, see
-    ``Dialect.sensitive_fields``) become ``***`` whatever their length; in all others any run of 13 or more digits is
-    masked like a PAN.
+    ``Dialect.sensitive_fields``) become ``***`` whatever their length; in all others any run of 13 or more digits, also
+    of EBCDIC digits in raw bytes, is masked like a PAN.
     """
     safe: dict[str, str] = {}
     for key, value in fields.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 
 from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect, load_dialect, specs_root
@@ -34,6 +36,14 @@ def dialect(name: str) -> Dialect:
 @cache
 def codec(name: str) -> Codec:
     return Codec(dialect(name))
+
+
+def extended(tmp_path: Path, text: str, base: str = "base1") -> Dialect:
+    """An operator's own dialect: ``text`` over one that came with the program, in a folder beside it."""
+    shutil.copytree(specs_root() / base, tmp_path / base)
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "dialect.toml").write_text(f'extends = "{base}"\n{text}\n', encoding="utf-8")
+    return load_dialect(tmp_path / "ours")
 
 
 def tap(**changes: str | None) -> dict[str, str]:

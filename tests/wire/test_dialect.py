@@ -105,7 +105,7 @@ def _toml(raw: dict[str, object]) -> str:
         (lambda raw: raw["fields"]["4"].update(max_len="12"), "[fields] 4", "Expected `int`"),
         (lambda raw: raw["fields"]["4"].update({"class": "q"}), "[fields] 4", "'q'"),
         (lambda raw: raw["fields"]["4"].update(len_type=5), "[fields] 4", "<= 4"),
-        (lambda raw: raw["fields"]["4"].update(data_enc="morse"), "[fields] 4", "'morse' is no encoding"),
+        (lambda raw: raw["fields"]["4"].update(data_enc="morse"), "[fields] 4", "'morse' is neither"),
         (lambda raw: raw["fields"]["4"].update(left_pad="0", right_pad="0"), "[fields] 4", "both"),
         (lambda raw: raw["fields"].update({"129": raw["fields"]["4"]}), "[fields] 129", "is no field"),
         (lambda raw: raw["fields"].update({"0": raw["fields"]["4"]}), "[fields] 0", "is no field"),
