@@ -128,6 +128,9 @@ class Maker:
             if not rule.repeat:
                 self._rules.setdefault(rule.kind, rule)
         self._countries = {alpha2: code for code, alpha2 in reversed(tuple(dialect.countries.items()))}
+        # In front of what a network sends, its own station is the source.
+        header = dialect.header
+        self._header = {} if header is None else {"h": header.turned(header.ours)}
         self._second = -1
         self._times: dict[str, str] = {}
 
@@ -174,6 +177,7 @@ class Maker:
         rule = self._rules[_KINDS.get(act, Kind.AUTHORIZATION)]
         country = self._countries.get(terms.country, terms.country)
         fields = {
+            **self._header,
             "t": rule.mti,
             **rule.carries,
             at.pan: card.pan.reveal(),
@@ -263,6 +267,13 @@ class Maker:
             else:
                 fields[key] = value
         return msgspec.structs.replace(message, fields=fields)
+
+    def network_reference(self, number: int) -> str:
+        """The network's own transaction id number ``number``."""
+        field = self.field_of("network_reference")
+        if self.dialect.content.get(field) == "n":
+            return f"{number:0{self.dialect.fixed_length(field) or 1}d}"
+        return f"NET{number:07d}"
 
     def mti(self, kind: Kind) -> str:
         """The message type of a kind."""
@@ -436,7 +447,7 @@ class Maker:
         blank = blank or ("0" if self.dialect.content[field] == "n" else " ")
         text = fields.get(field, "").ljust(at + len(value), blank)
         text = text[:at] + value + text[at + len(value) :]
-        fields[field] = text.ljust(self.dialect.spec.fixed_length(field), blank)
+        fields[field] = text.ljust(self.dialect.fixed_length(field), blank)
         when = place.when if isinstance(place, Carrier) else None
         if when is not None:
             self._lay(fields, Part(field=when.field or field, at=when.at), when.equals)

@@ -18,6 +18,7 @@ from switch.network.drain import Drain
 from switch.network.listener import ListenerAddress, serve_listener
 from switch.network.settings import ListenerSettings
 from switch.network.stats import NetworkStats
+from switch.wire.dialect import Dialect
 from switch.wire.framing import Framer
 from tests.wire.support import codec, dialect, purchase
 
@@ -165,16 +166,24 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    house: House | Intake, name: str = "iso87_ascii", *, grace_seconds: float = 5.0, **settings: Any
+    house: House | Intake,
+    name: str = "iso87_ascii",
+    *,
+    grace_seconds: float = 5.0,
+    speaking: Dialect | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
-    """A listener on any free port; its settings as keywords. Everything is closed at the end of the block."""
+    """A listener on any free port; its settings as keywords. Everything is closed at the end of the block.
+
+    ``speaking`` is the dialect where it isn't the one of that name that came with the program.
+    """
     stats, drain = NetworkStats(), Drain(grace_seconds)
     async with trio.open_nursery() as nursery:
         serve = functools.partial(
             serve_listener,
             ListenerSettings(dialect=name, host="127.0.0.1", port=0, **settings),
             house.intake if isinstance(house, House) else house,
-            dialect=dialect(name),
+            dialect=speaking or dialect(name),
             stats=stats,
             drain=drain,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulators.messages import Maker, Terms
+from simulators.messages import Change, Maker, Terms
 from tests.house import House
 from tests.scenarios.steps import (
     Do,
@@ -37,6 +37,11 @@ def by_original(do: Do) -> Do:
 def by_terminal(do: Do) -> Do:
     """... by nothing: acquirer, terminal and amount must do."""
     return do.but({"retrieval_reference": None, "original": None})
+
+
+def network_reference(number: int) -> Change:
+    """The network's own transaction id, as this network has them."""
+    return lambda maker: maker.network_reference(number)
 
 
 def zeros(maker: Maker) -> str:
@@ -159,7 +164,7 @@ LATE = (
     ), journal="hold 1_000"),
 
     Story("overtaken, known by the network's own reference only", (
-        Row(authorize("pay", 30_000).but({"network_reference": "NET0000001"}).unsent(), "--", 100_000, 0),
+        Row(authorize("pay", 30_000).but({"network_reference": network_reference(1)}).unsent(), "--", 100_000, 0),
         Row(by_terminal(reverse("pay")),                    "00", 100_000,      0, "original: not_here_yet"),
         Row(send("pay"),                                    "05", 100_000,      0, "reversal_first: reversed_earlier"),
     )),
@@ -245,8 +250,8 @@ NOTHING_TO_UNDO = (
 
 MATCHING = (
     Story("the original is found by the network's own reference before anything else", (
-        Row(authorize("pay", 30_000).but({"network_reference": "NET0000001"}),  "00", 100_000, 30_000, "funds: pass"),
-        Row(authorize("other", 20_000).but({"network_reference": "NET0000002"}), "00", 100_000, 50_000, "funds: pass"),
+        Row(authorize("pay", 30_000).but({"network_reference": network_reference(1)}),  "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("other", 20_000).but({"network_reference": network_reference(2)}), "00", 100_000, 50_000, "funds: pass"),
         Row(reverse("pay").but({"retrieval_reference": "SOMETHINGNEW", "original": None}), "00", 100_000, 20_000, "amount: taken_back", {"level": "network_reference"}),
     ), journal="hold 30_000, hold 20_000, release 30_000"),
 
