@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from switch.contracts.currency import NUMERIC
 from switch.contracts.message import Channel, EntryMode, Kind, Operation, OriginalElements, Request, StandIn
 from switch.contracts.secret import Pan, Secret
@@ -134,14 +136,14 @@ class RequestReader:
         channel = dialect.channels.channel(mcc, operation, entry_mode, condition)
         if self._refuses and kind.is_request and not self._serves(fields, channel, entry_mode):
             operation = Operation.UNSUPPORTED
-        transmission = get(at.transmission, "")
+        transmission_field = at.transmission
+        transmission = get(transmission_field, "")
         billing_text = get(at.billing_amount, "")
         cvv2 = self._read_cvv2(fields)
         replacement = self._replacement(fields) if at.replacement_amount in fields else None
         if replacement is not None and self._replaces_amount:
             amount_text = self._original_amount(fields)
-        is_advice = kind in _ADVICES
-        return Request(
+        request = Request(
             network=network,
             dialect=dialect.name,
             kind=kind,
@@ -156,7 +158,7 @@ class RequestReader:
             stan=stan,
             transmitted=get(at.sequence_time, ""),
             transmitted_at=(
-                infer_transmitted_at(transmission, received_at, at.transmission) if transmission else received_at
+                infer_transmitted_at(transmission, received_at, transmission_field) if transmission else received_at
             ),
             acquirer_id=get(at.acquirer, "").lstrip("0"),
             retrieval_reference=_reference(get(at.retrieval_reference, "")),
@@ -176,11 +178,18 @@ class RequestReader:
             has_pin=bool(get(at.pin)),
             partial_supported=self._is_partial(fields),
             incremental=self._is_incremental(fields),
-            stand_in=self._stand_in(get(at.response_code, "")) if is_advice else None,
-            stand_in_by=self._read_stand_in_by(fields) if is_advice else "",
-            stand_in_reason=self._read_stand_in_reason(fields) if is_advice else "",
-            original=self._original(get(at.original, "")),
+            original=self._original(get(at.original, "")) if at.original in fields else None,
             replacement_amount_minor=replacement,
+        )
+        return self._with_stand_in(request, fields) if kind in _ADVICES else request
+
+    def _with_stand_in(self, request: Request, fields: Mapping[str, str]) -> Request:
+        """What only advices tell; requests, which are far more, need not be asked for it."""
+        return msgspec.structs.replace(
+            request,
+            stand_in=self._stand_in(fields.get(self._at.response_code, "")),
+            stand_in_by=self._read_stand_in_by(fields),
+            stand_in_reason=self._read_stand_in_reason(fields),
         )
 
     def _operation(self, kind: Kind, text: str, amount_text: str) -> Operation:
