@@ -26,8 +26,9 @@ def _decode(data: bytes, errors: str = "strict") -> tuple[str, int]:
 
 
 def _find(name: str) -> codecs.CodecInfo | None:
-    # A codec's decoder is handed any buffer; ours need no more than bytes.
-    return codecs.CodecInfo(_encode, _decode, name=NAME) if name == NAME else None  # type: ignore[arg-type]
+    if name != NAME:
+        return None
+    return codecs.CodecInfo(_encode, _decode, name=NAME)  # type: ignore[arg-type]  # any buffer; ours needs only bytes
 
 
 codecs.register(_find)

@@ -19,6 +19,7 @@ from switch.wire.masking import redact
 from tests.wire.support import PAN, RECEIVED, codec, dialect, extended, luhn_pan, purchase
 
 NAME = "base1"
+SUBFIELD_2 = "40" + "00" * 7  # the bitmap of a field that has its second subfield alone
 PAGES = ("cp037", "cp500", "cp1047", "cp1140")
 
 Listing = tuple[tuple[str, str], ...]
@@ -69,7 +70,7 @@ REQUEST: Listing = (
     ("06", "DE60: 6 bytes"),
     ("000000000001", "its last digit: the terminal takes a partial approval"),
     ("10", "DE62: 16 bytes"),
-    ("4000000000000000", "its bitmap: 2"),
+    (SUBFIELD_2, "its bitmap: 2"),
     ("0" + "123456789012345", "62.2: the network's transaction id, 15 digits"),
     ("05", "DE63: 5 bytes"),
     ("200000", "its bitmap: 3"),
@@ -84,7 +85,7 @@ FIELDS = {
     "h": "16010200E11000012000025A80010000400700000099",
     **purchase(f22="0510", f35=f"{PAN}=29122010000012345"),
     "60": "000000000001",
-    "62": "4000000000000000" + "0123456789012345",
+    "62": SUBFIELD_2 + "0123456789012345",
     "63": "200000" + "3900",
     "126": "0040000000000000" + "F1F040F1F2F3",
 }
@@ -123,7 +124,7 @@ ANSWER: Listing = (
     ("14", "DE54: one entry of 20 characters"),
     ("F0F0" + "F0F2" + "F3F9F2" + "C3" + "F0" * 11 + "F7", "available: 7 yen"),
     ("10", "DE62, as it came"),
-    ("4000000000000000" + "0123456789012345", ""),
+    (SUBFIELD_2 + "0123456789012345", ""),
     ("05", "DE63, as it came"),
     ("200000" + "3900", ""),
 )
@@ -380,10 +381,10 @@ def test_an_element_whose_subfield_carries_the_code_is_never_kept(tmp_path: Path
 
 
 def test_a_subfield_that_can_t_be_read_is_found_at_its_element() -> None:
-    payload = codec(NAME).encode({**FIELDS, "62": "4000000000000000" + "1123456789012345"})
+    payload = codec(NAME).encode({**FIELDS, "62": SUBFIELD_2 + "1123456789012345"})
     error = failure(payload)
     assert (error.field, error.needed) == ("62.2", "the half byte 0 in front")
-    assert payload[error.offset :].startswith(bytes.fromhex("10" + "4000000000000000"))
+    assert payload[error.offset :].startswith(bytes.fromhex("10" + SUBFIELD_2))
 
 
 # ── what can't be said
