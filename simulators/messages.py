@@ -206,7 +206,10 @@ class Maker:
         if terms.cvv is not None:
             # PVKI and PVV are zero: no PIN is offset-checked here. The CVV stands where the dialect's issuers put it.
             discretionary = "0" * dialect.track2.cvv_at + terms.cvv
-            fields[at.track2] = f"{card.pan.reveal()}={card.expiry}{card.service_code}{discretionary}"
+            # Among half bytes the separator is D, unless a hook translates it.
+            halves = dialect.hook is None and dialect.spec[at.track2]["data_enc"] == "b"
+            separator = "D" if halves else "="
+            fields[at.track2] = f"{card.pan.reveal()}{separator}{card.expiry}{card.service_code}{discretionary}"
         flags = dialect.flags
         for flag, is_so in ((flags.partial_supported, terms.partial), (flags.incremental, act is Act.INCREMENT)):
             if is_so and flag is not None:

@@ -51,6 +51,7 @@ class Dialect:
 DIALECTS = (
     Dialect("iso87_ascii"),
     Dialect("iso87_binary"),
+    Dialect("iso87_bcd"),
     Dialect("base1", {"cvv2_mismatch": "N7"}),
     Dialect("iso93_contactless"),
 )
