@@ -6,6 +6,8 @@ SHELL := /bin/sh
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/peers
+PIP := $(RUN) pip --quiet --disable-pip-version-check --no-input
 PYTHONS := python3.13 python3.12 python3.11 python3 python
 # One worker per core of a small machine; a file's tests share its daemon and database, so they stay on one worker.
 TEST_ARGS ?= -n 2 --dist loadfile
@@ -17,7 +19,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench lint format clean
+.PHONY: help install demo test peers bench lint format clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +31,16 @@ demo: $(STAMP) ## PostgreSQL, the daemon and the simulators: real traffic, a cra
 
 test: $(STAMP) ## all tests that need neither root nor a network
 	@$(RUN) pytest $(TEST_ARGS) $(ARGS)
+
+peers: $(STAMP) ## other vendors' clients that pip can't install beside the rest, for tests/interop
+	@rm -rf $(PEERS)
+	@mkdir -p $(PEERS)/node
+	@$(PIP) install --no-deps --require-hashes --target $(PEERS)/build -r tests/interop/python/build-requirements.txt
+	@PYTHONPATH=$(CURDIR)/$(PEERS)/build $(PIP) install --no-deps --require-hashes --no-build-isolation \
+	  --target $(PEERS)/python -r tests/interop/python/requirements.txt
+	@cp tests/interop/node/package.json tests/interop/node/package-lock.json $(PEERS)/node
+	@if command -v npm >/dev/null; then npm ci --prefix $(PEERS)/node --ignore-scripts --no-audit --no-fund; \
+	  else echo "npm is not here: its client is left out"; fi
 
 bench: $(STAMP) ## the whole switch beside pgbench doing the same work, about six minutes (ARGS=--quick: one)
 	@$(VENV)/bin/switch bench $(ARGS)
@@ -61,6 +73,6 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	  $$found -m venv --clear $(VENV) || exit 1; \
 	fi
 	@echo "installing the pinned requirements"
-	@$(RUN) pip --quiet --disable-pip-version-check --no-input install --require-hashes -r requirements-dev.txt
-	@$(RUN) pip --quiet --disable-pip-version-check --no-input install --no-deps --no-build-isolation --no-index -e .
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
 	@printf '%s' "$(CURDIR)" > $(STAMP)

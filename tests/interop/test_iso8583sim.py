@@ -20,7 +20,7 @@ import pytest
 from tests.house import House, IssuedCard
 from tests.interop.plain_client import purchase
 
-FORMATS = {"iso87_ascii": "ascii-hex", "iso87_binary": "ascii-binary"}
+FORMATS = {"iso87_ascii": "ascii-hex", "iso87_binary": "ascii-binary", "iso87_bcd": "bcd"}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,8 @@ def test_one_message(program: str, house: House, dialect: str) -> None:
 def test_its_load_is_answered_whole(program: str, house: House, dialect: str) -> None:
     """Its load knows one card, one amount in dollars, and leaves out DE7, 12, 13, 32 and 37: the STAN is the key.
 
-    The card expires with the year 2026, and from then on it is declined for that.
+    The card expires with the year 2026, and from then on it is declined for that. Its program takes 100 purchases a day,
+    which the dialects share.
     """
     good = datetime.now(UTC).date() <= date(2026, 12, 30)
     number = "4" + "1" * 15
@@ -85,14 +86,14 @@ def test_its_load_is_answered_whole(program: str, house: House, dialect: str) ->
         house.command("account", "load", "--card", number, "--amount", "1000000")
     before = house.command("journal", "entries", "--card", number, "--json").stdout.count('"kind":"hold"')
 
-    shown = run(program, house, dialect, "load", "--count", "40", "--concurrency", "8", "--connections", "2")
+    shown = run(program, house, dialect, "load", "--count", "30", "--concurrency", "8", "--connections", "2")
 
     def figure(name: str) -> str:
         found = re.search(rf"│ {name} +│ +([^│]*?) +│", shown)
         assert found is not None, shown
         return found.group(1)
 
-    assert (figure("Responses"), figure("Timeouts"), figure("Errors")) == ("40", "0", "0")
-    assert figure("Response codes") == ("00: 40" if good else "54: 40")
+    assert (figure("Responses"), figure("Timeouts"), figure("Errors")) == ("30", "0", "0")
+    assert figure("Response codes") == ("00: 30" if good else "54: 30")
     after = house.command("journal", "entries", "--card", number, "--json").stdout.count('"kind":"hold"')
-    assert after - before == (40 if good else 0)
+    assert after - before == (30 if good else 0)

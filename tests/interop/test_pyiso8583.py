@@ -12,10 +12,12 @@ import pytest
 
 from tests.house import House
 from tests.interop.plain_client import PlainClient, purchase
+from tests.wire.packed_spec import PACKED_SPEC
 
 SPECS: Mapping[str, Mapping[str, Any]] = {
     "iso87_ascii": iso8583.specs.default_ascii,
     "iso87_binary": iso8583.specs.default,
+    "iso87_bcd": PACKED_SPEC,
 }
 
 
@@ -75,9 +77,8 @@ def test_every_field_of_the_stock_spec_may_be_there(house: House, dialect: str) 
         if key in fields or key in meaningful or spec[key]["max_len"] == 0:
             continue
         width = spec[key]["max_len"]
-        fields[key] = ("AB" if spec[key]["data_enc"] == "b" else "1") * (
-            min(width, 20) if spec[key]["len_type"] else width
-        )
+        raw = spec[key]["data_enc"] == "b" and spec[key].get("len_count") != "nibbles"
+        fields[key] = ("AB" if raw else "1") * (min(width, 20) if spec[key]["len_type"] else width)
     with PlainClient(house, dialect) as client:
         answer = exchange(client, dialect, fields)
     assert answer["39"] == "00"

@@ -1,0 +1,22 @@
+"""Where other vendors' clients are that pip alone can't install among the test requirements: `make peers` puts them there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+__all__ = ["PEERS", "missing"]
+
+PEERS = Path(os.environ.get("SWITCH_TEST_PEERS", Path(sys.prefix) / "peers"))
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skips on a machine that lacks a client; in CI, which installs them all, that is a failure."""
+    text = f"{what} is not installed ({remedy})"
+    if os.environ.get("CI"):
+        pytest.fail(text)
+    pytest.skip(text)
