@@ -206,9 +206,9 @@ class Maker:
         if terms.cvv is not None:
             # PVKI and PVV are zero: no PIN is offset-checked here. The CVV stands where the dialect's issuers put it.
             discretionary = "0" * dialect.track2.cvv_at + terms.cvv
-            # Among half bytes the separator is D, unless a hook translates it.
-            halves = dialect.hook is None and dialect.spec[at.track2]["data_enc"] == "b"
-            separator = "D" if halves else "="
+            # Among half bytes the separator is D, which a hook may see to.
+            is_packed = at.track2 and dialect.spec[at.track2]["data_enc"] == "b" and dialect.hook is None
+            separator = "D" if is_packed else "="
             fields[at.track2] = f"{card.pan.reveal()}{separator}{card.expiry}{card.service_code}{discretionary}"
         flags = dialect.flags
         for flag, is_so in ((flags.partial_supported, terms.partial), (flags.incremental, act is Act.INCREMENT)):

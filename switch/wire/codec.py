@@ -30,6 +30,7 @@ from switch.wire.header import HeaderProblem
 from switch.wire.inbound import Inbound, Management, ManagementFunction, Reject
 from switch.wire.layout import LAYOUTS_MAX, FieldsLayouts, PayloadLayouts
 from switch.wire.request_reader import RequestReader, require_digits, shown
+from switch.wire.soundness import Soundness
 from switch.wire.subfields import packed
 from switch.wire.transmission import local_text, transmission_text
 
@@ -51,6 +52,7 @@ class Codec:
         self._lenient_spec = dialect.spec.lenient()
         self._payload_layouts = PayloadLayouts(dialect.spec, layouts_max)
         self._fields_layouts = FieldsLayouts(dialect.spec, layouts_max)
+        self._soundness = Soundness(dialect)
         self._reader = RequestReader(dialect)
         self._header = dialect.header
         self._hook = dialect.hook
@@ -156,6 +158,7 @@ class Codec:
         rule = self.dialect.messages.get(mti)
         if rule is not None:
             read = self._with_subfields(fields) if self._subfields_read else fields
+            self._soundness.check(read)
             return Inbound(fields=fields, mti=mti, request=self._reader.read(read, rule, network, received_at))
         if mti in self._management_mtis:
             return Inbound(fields=fields, mti=mti, management=self._management(fields))

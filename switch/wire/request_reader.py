@@ -88,8 +88,6 @@ class RequestReader:
         self._dialect = dialect
         elements = self._elements = dialect.elements
         at = self._at = _fields_of(dialect)
-        self._digits = _digits_read(dialect, at)
-        self._sensitive = dialect.sensitive_fields
         # A balance inquiry asks for no amount, so none is missed.
         self._excused = (at.amount, Operation.BALANCE_INQUIRY)
         self._operation_at = elements.operation.slice
@@ -111,13 +109,12 @@ class RequestReader:
         self._read_stand_in_reason = _text_reader(dialect.stand_in.reason)
 
     def read(self, fields: Mapping[str, str], rule: MessageRule, network: str, received_at: datetime) -> Request:
-        """The request that ``fields`` are.
+        """The request that ``fields`` are; their elements have been found to hold what their class allows.
 
         Raises :class:`FieldProblem` naming the first field that is absent or can't be read.
         """
         dialect, at = self._dialect, self._at
         get = fields.get
-        require_digits(fields, self._digits, self._sensitive)
         stan = get(at.stan, "")
         if not stan:
             raise FieldProblem(at.stan, needed="a system trace audit number", found="nothing")
@@ -220,12 +217,15 @@ class RequestReader:
         return StandIn.DECLINED
 
     def _pan(self, digits: str, track2: Track2 | None) -> Pan:
+        at = self._at
         if digits:
             if not 12 <= len(digits) <= 19:
-                raise FieldProblem(self._at.pan, needed="12 to 19 digits", found=f"{len(digits)} characters")
-            return Pan(digits)
+                raise FieldProblem(at.pan, needed="12 to 19 digits", found=f"{len(digits)} characters")
+            pan = Pan(digits)
+            if track2 is not None and track2.pan != pan:
+                raise FieldProblem(at.track2, needed=f"the PAN of field {at.pan}", found="another")
+            return pan
         if track2 is None:
-            at = self._at
             raise FieldProblem(at.pan, needed=f"a PAN here or in field {at.track2}", found="nothing")
         return track2.pan
 
@@ -269,15 +269,6 @@ class RequestReader:
         if carrier is not None and text and not (text.isdecimal() and text.isascii()):
             raise FieldProblem(carrier.field, needed="an amount in digits", found=f"{len(text)} characters")
         return text
-
-
-def _digits_read(dialect: Dialect, at: _Fields) -> tuple[str, ...]:
-    """Fields that the reader takes digits from, in their order. Checked only where the dialect gives them class n."""
-    read = {
-        at.pan, at.operation, at.amount, at.billing_amount, at.transmission, at.sequence_time, at.stan, at.expiry,
-        at.mcc, at.entry_mode, at.condition, at.acquirer, at.original,
-    }  # fmt: skip
-    return tuple(key for key in sorted(read - {""}, key=int) if dialect.content.get(key) == "n")
 
 
 def _text_reader(carrier: Carrier | Told | None) -> _ReadText:
