@@ -19,6 +19,7 @@ import trio
 from simulators.accounts import open_books, show_accounts
 from simulators.books import compare
 from simulators.cards import load_cards
+from simulators.fuzz.command import fuzz_command
 from simulators.link import LinkRefused
 from simulators.load import MIX, LoadResult, LoadSettings, run_load
 from simulators.network import AcquirerNetwork, Endpoint, Habits
@@ -39,7 +40,7 @@ EXIT_CONNECTION = 3
 
 @click.group()
 def acquirer() -> None:
-    """An acquirer network that talks to a switch: scripted scenarios, or load.
+    """An acquirer network that talks to a switch: scripted scenarios, load, or damaged messages.
 
     It keeps its own books from what it sent and what it was answered, and uses the test cards of simulators/cards.toml.
 
@@ -213,6 +214,9 @@ def load(
         if config is not None and not contradictions:
             click.echo("the books agree with every account")
     sys.exit(EXIT_MISMATCH if result.unanswered or contradictions else 0)
+
+
+acquirer.add_command(fuzz_command(_dialect_option))
 
 
 def with_network(

@@ -1,0 +1,118 @@
+"""What was really sent, read by pyiso8583 alone, and whether an approval is one that somebody asked for.
+
+The dialect's data (its field table, its message types, what its answers repeat) is shared with the switch; nothing that
+reads or decides is. What the switch makes of a message is its business as long as it does not approve: this never
+demands an approval, and counts a declined or unanswered message as safe.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import iso8583
+
+from simulators.cards import TestCard, luhn_digit
+from switch.contracts import currency
+from switch.contracts.message import Operation
+from switch.contracts.reason import Reason
+from switch.wire.dialect import Dialect
+
+__all__ = ["Fields", "Oracle"]
+
+Fields: TypeAlias = Mapping[str, str]
+
+_TRACK2 = re.compile(r"([0-9]+)[=D]([0-9]{4})", re.ASCII)
+_HEX = re.compile(r"[0-9A-Fa-f]*", re.ASCII)
+_DIGITS = re.compile(r"[0-9]*", re.ASCII)
+
+
+class Oracle:
+    """Of one dialect and the cards that its messages may name."""
+
+    def __init__(self, dialect: Dialect, cards: Mapping[str, TestCard]) -> None:
+        self._dialect = dialect
+        self._spec = dialect.spec
+        self._digits = frozenset(key for key, kind in dialect.content.items() if kind == "n")
+        self._cards = {card.pan.reveal(): card for card in cards.values()}
+        self._echoed = tuple(key for key in dialect.answer.echoed if key != "4")
+        self._responses = {mti: rule.response for mti, rule in dialect.messages.items()}
+        self._approving = {dialect.response_code(reason) for reason in Reason if reason.approves}
+        self._partly = dialect.response_code(Reason.APPROVED_PARTIALLY)
+
+    def fields(self, payload: bytes) -> Fields | None:
+        """The elements of a payload, sent or received; None when it can't be read whole."""
+        try:
+            decoded, _ = iso8583.decode(payload, self._spec)
+        except iso8583.DecodeError:
+            return None
+        # Bitmaps in text: the library skips blanks among their digits.
+        if not (_HEX.fullmatch(decoded["p"]) and _HEX.fullmatch(decoded.get("1", ""))):
+            return None
+        return decoded
+
+    def asked(self, payload: bytes) -> tuple[Fields, str] | None:
+        """What a payload that was sent asks of the issuer, and what shows that it is damaged (empty: nothing does).
+
+        None when it can't be read whole, or asks for no decision.
+        """
+        fields = self.fields(payload)
+        if fields is None or fields["t"] not in self._responses:
+            return None
+        if not fields.get("11"):
+            return fields, "it has no DE11"
+        for key, text in fields.items():
+            if key in self._digits and not _DIGITS.fullmatch(text):
+                return fields, f"DE{key} is no digits"
+        return fields, ""
+
+    def thread(self, fields: Fields) -> tuple[str, str]:
+        """What a message and any answer to it have in common, whatever the answer: its type and DE11."""
+        mti = fields["t"]
+        return self._responses.get(mti, mti), fields.get("11", "")
+
+    def approves(self, answer: Fields) -> bool:
+        """Whether an answer says yes, to a request, an advice or a reversal."""
+        return answer["t"] in self._responses.values() and answer.get("39", "") in self._approving
+
+    def objection(self, answer: Fields, asked: Fields) -> str:
+        """Why the approval ``answer`` is none of what the sound message ``asked`` for; empty when it is."""
+        for key in self._echoed:
+            if asked.get(key) and answer.get(key) != asked[key]:
+                return f"DE{key} is not what was asked with"
+        if not self._dialect.messages[asked["t"]].kind.is_request:
+            return "" if answer.get("4", "") == asked.get("4", "") else "DE4 is not what was told"
+        return self._amount_objection(answer, asked) or self._card_objection(asked)
+
+    def _amount_objection(self, answer: Fields, asked: Fields) -> str:
+        wanted, approved = asked.get("4", ""), answer.get("4", "")
+        if answer["39"] == self._partly:
+            if self._dialect.flags.partial_supported is None or not self._dialect.flags.partial_supported.read(asked):
+                return "a part was approved, which the terminal does not take"
+            return "" if approved and wanted and int(approved) < int(wanted) else "the part is no part"
+        return "" if approved == wanted else "DE4 is not the amount that was asked for"
+
+    def _card_objection(self, asked: Fields) -> str:
+        track2 = asked.get("35", "")
+        stripe = _TRACK2.match(track2)
+        if track2 and stripe is None:
+            return "DE35 is no track 2"
+        pan = asked.get("2", "") or (stripe.group(1) if stripe else "")
+        card = self._cards.get(pan)
+        if card is None or luhn_digit(pan[:-1]) != pan[-1]:
+            return "there is no such card"
+        if card.status != "active" or card.locked:
+            return "the card is not in use"
+        # Where both are there, DE14 goes before the stripe.
+        if (asked.get("14") or (stripe.group(2) if stripe else card.expiry)) != card.expiry:
+            return "the card does not expire then"
+        if stripe is not None and stripe.group(1) != pan:
+            return "DE2 and DE35 name two cards"
+        operation = self._dialect.operations.get(asked.get("3", "")[:2])
+        if operation is None:
+            return "nobody knows that processing code"
+        moves = operation is not Operation.BALANCE_INQUIRY and bool(asked.get("4", "").strip("0"))
+        if moves and not {asked.get("49"), asked.get("51")} & {card.currency, currency.numeric(card.currency)}:
+            return "the currency is not the card's"
+        return ""
