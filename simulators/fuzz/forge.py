@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -16,7 +17,9 @@ import iso8583
 
 from simulators.cards import TestCard
 from simulators.messages import Act, Maker, Message, Terms
+from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect
+from switch.wire.inbound import ManagementFunction
 
 __all__ = ["MUTATIONS", "SOUND", "Forge", "Pieces"]
 
@@ -218,13 +221,21 @@ class Forge:
 
     """
 
-    def __init__(self, maker: Maker, cards: Mapping[str, TestCard], rng: random.Random) -> None:
+    def __init__(
+        self,
+        maker: Maker,
+        cards: Mapping[str, TestCard],
+        rng: random.Random,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._maker = maker
+        self._clock = clock
         self._aliases = tuple(cards)
         self._told_of = frozenset(self._aliases[len(cards) // 2 :])
         self._owed: deque[Message] = deque()
         self._rng = rng
         self._dialect: Dialect = maker.dialect
+        self._codec = Codec(maker.dialect)
         self._recent: deque[Message] = deque(maxlen=_RECENT_MAX)
         self._recent_told: deque[Message] = deque(maxlen=_RECENT_MAX)
         self._acts = tuple(_ACTS)
@@ -276,9 +287,10 @@ class Forge:
     def give_back(self, approved: Mapping[str, str]) -> None:
         """``approved`` was: where that was much, a reversal of it comes next."""
         fields = {key: value for key, value in approved.items() if key not in _BITMAPS}
-        if int(fields.get("4", "0")) <= _MUCH_MINOR or not {"7", "11", "37"} <= fields.keys():
+        at = self._dialect.elements
+        amount = int(fields.get(at.amount, "0"))
+        if amount <= _MUCH_MINOR or not {at.sequence_time, at.stan, at.retrieval_reference} <= fields.keys():
             return
-        amount = int(fields["4"])
         original = Message(
             act=Act.AUTHORIZATION,
             alias="",
@@ -291,13 +303,12 @@ class Forge:
         self._owed.append(self._maker.reversal(original))
 
     def _echo(self) -> Pieces:
-        management = self._dialect.management
-        when_and_stan = {key: self._recent[-1].fields[key] for key in ("7", "11")} if self._recent else {"11": "000001"}
-        return self._written({"t": management.request, **when_and_stan, management.code_field: management.echo[0]})
+        stan = f"{self._rng.randrange(1, 1_000_000):06d}"
+        return self._cut(self._codec.encode_management(ManagementFunction.ECHO, stan=stan, now=self._clock()))
 
     def _pieces(self, message: Message) -> Pieces:
-        return self._written(dict(message.fields))
+        return self._cut(self._codec.encode(message.fields))
 
-    def _written(self, fields: dict[str, str]) -> Pieces:
-        _, encoded = iso8583.encode(fields, self._dialect.spec)
+    def _cut(self, payload: bytes) -> Pieces:
+        _, encoded = iso8583.decode(payload, self._dialect.spec)
         return [(key, parts["len"], parts["data"]) for key, parts in encoded.items()]

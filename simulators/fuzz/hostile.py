@@ -294,10 +294,12 @@ class Hostile:
             return
         management = self._codec.dialect.management
         if answer["t"] in {management.request, management.response}:
-            if answer["t"] == management.response and answer.get("11") == self._sentinel:
+            if answer["t"] == management.response and answer.get(self._codec.dialect.elements.stan) == self._sentinel:
                 self._sentinel = ""
             return
-        tally.answers[answer.get("39", "none")] += 1
+        at = self._codec.dialect.elements
+        code = answer.get(at.response_code, "none")
+        tally.answers[code] += 1
         thread = oracle.thread(answer)
         self._unheard.discard(thread)
         if not oracle.approves(answer):
@@ -312,7 +314,7 @@ class Hostile:
                 self._forge.give_back(one.fields)
         else:
             objection = objections[-1] if objections else "nobody asked for it"
-            tally.problem(f"{answer['t']} {answer['39']} DE11 {answer.get('11', '')}: {objection}")
+            tally.problem(f"{answer['t']} {code}, STAN {answer.get(at.stan, '')}: {objection}")
 
     async def _until(self, reached: Callable[[], bool], problem: str) -> None:
         """Waits for the listener; a wait that is too long is a ``problem``, where one is named."""

@@ -33,10 +33,11 @@ class Oracle:
 
     def __init__(self, dialect: Dialect, cards: Mapping[str, TestCard]) -> None:
         self._dialect = dialect
+        self._at = dialect.elements
         self._spec = dialect.spec
         self._digits = frozenset(key for key, kind in dialect.content.items() if kind == "n")
         self._cards = {card.pan.reveal(): card for card in cards.values()}
-        self._echoed = tuple(key for key in dialect.answer.echoed if key != "4")
+        self._echoed = tuple(key for key in dialect.answer.echoed if key != dialect.elements.amount)
         self._responses = {mti: rule.response for mti, rule in dialect.messages.items()}
         self._approving = {dialect.response_code(reason) for reason in Reason if reason.approves}
         self._partly = dialect.response_code(Reason.APPROVED_PARTIALLY)
@@ -60,8 +61,8 @@ class Oracle:
         fields = self.fields(payload)
         if fields is None or fields["t"] not in self._responses:
             return None
-        if not fields.get("11"):
-            return fields, "it has no DE11"
+        if not fields.get(self._at.stan):
+            return fields, "it has no STAN"
         for key, text in fields.items():
             if key in self._digits and not _DIGITS.fullmatch(text):
                 return fields, f"DE{key} is no digits"
@@ -70,11 +71,11 @@ class Oracle:
     def thread(self, fields: Fields) -> tuple[str, str]:
         """What a message and any answer to it have in common, whatever the answer: its type and DE11."""
         mti = fields["t"]
-        return self._responses.get(mti, mti), fields.get("11", "")
+        return self._responses.get(mti, mti), fields.get(self._at.stan, "")
 
     def approves(self, answer: Fields) -> bool:
         """Whether an answer says yes, to a request, an advice or a reversal."""
-        return answer["t"] in self._responses.values() and answer.get("39", "") in self._approving
+        return answer["t"] in self._responses.values() and answer.get(self._at.response_code, "") in self._approving
 
     def objection(self, answer: Fields, asked: Fields) -> str:
         """Why the approval ``answer`` is none of what the sound message ``asked`` for; empty when it is."""
@@ -82,37 +83,43 @@ class Oracle:
             if asked.get(key) and answer.get(key) != asked[key]:
                 return f"DE{key} is not what was asked with"
         if not self._dialect.messages[asked["t"]].kind.is_request:
-            return "" if answer.get("4", "") == asked.get("4", "") else "DE4 is not what was told"
+            amount = self._at.amount
+            return "" if answer.get(amount, "") == asked.get(amount, "") else "the amount is not what was told"
         return self._amount_objection(answer, asked) or self._card_objection(asked)
 
     def _amount_objection(self, answer: Fields, asked: Fields) -> str:
-        wanted, approved = asked.get("4", ""), answer.get("4", "")
-        if answer["39"] == self._partly:
+        amount = self._at.amount
+        wanted, approved = asked.get(amount, ""), answer.get(amount, "")
+        if answer[self._at.response_code] == self._partly:
             if self._dialect.flags.partial_supported is None or not self._dialect.flags.partial_supported.read(asked):
                 return "a part was approved, which the terminal does not take"
             return "" if approved and wanted and int(approved) < int(wanted) else "the part is no part"
-        return "" if approved == wanted else "DE4 is not the amount that was asked for"
+        return "" if approved == wanted else "the amount is not what was asked for"
 
     def _card_objection(self, asked: Fields) -> str:
-        track2 = asked.get("35", "")
+        at = self._at
+        track2 = asked.get(at.track2, "")
         stripe = _TRACK2.match(track2)
         if track2 and stripe is None:
-            return "DE35 is no track 2"
-        pan = asked.get("2", "") or (stripe.group(1) if stripe else "")
+            return "the stripe is no track 2"
+        pan = asked.get(at.pan, "") or (stripe.group(1) if stripe else "")
         card = self._cards.get(pan)
         if card is None or luhn_digit(pan[:-1]) != pan[-1]:
             return "there is no such card"
         if card.status != "active" or card.locked:
             return "the card is not in use"
         # Where both are there, DE14 goes before the stripe.
-        if (asked.get("14") or (stripe.group(2) if stripe else card.expiry)) != card.expiry:
+        if (asked.get(at.expiry) or (stripe.group(2) if stripe else card.expiry)) != card.expiry:
             return "the card does not expire then"
         if stripe is not None and stripe.group(1) != pan:
-            return "DE2 and DE35 name two cards"
-        operation = self._dialect.operations.get(asked.get("3", "")[:2])
+            return "the stripe is another card's"
+        operation = self._dialect.operations.get(asked.get(at.operation.field, "")[at.operation.slice])
         if operation is None:
             return "nobody knows that processing code"
-        moves = operation is not Operation.BALANCE_INQUIRY and bool(asked.get("4", "").strip("0"))
-        if moves and not {asked.get("49"), asked.get("51")} & {card.currency, currency.numeric(card.currency)}:
+        moves = operation is not Operation.BALANCE_INQUIRY and bool(asked.get(at.amount, "").strip("0"))
+        if moves and not {asked.get(at.currency), asked.get(at.billing_currency)} & {
+            card.currency,
+            currency.numeric(card.currency),
+        }:
             return "the currency is not the card's"
         return ""

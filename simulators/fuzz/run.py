@@ -120,7 +120,7 @@ async def run_fuzz(
         alone = healthy.taken()
         started = time.perf_counter()
         allotment.begin()
-        nursery.start_soon(_tell, tally, settings.count, progress)
+        nursery.start_soon(_tell, tally, settings, progress)
         async with trio.open_nursery() as crowd:
             for session in hostile:
                 crowd.start_soon(session.run, allotment.take, allotment.pace, settings.batch_frames)
@@ -169,15 +169,18 @@ async def _healthy_run(healthy: Healthy, target: Target) -> None:
     await healthy.run(target.host, target.port, sign_on=target.sign_on)
 
 
-async def _tell(tally: Tally, count: int, progress: Callable[[str], None]) -> None:
+async def _tell(tally: Tally, settings: FuzzSettings, progress: Callable[[str], None]) -> None:
     before = 0
     while True:
         await trio.sleep(_PROGRESS_SECONDS)
         rate = (tally.frames - before) / _PROGRESS_SECONDS
         before = tally.frames
         approved = sum(tally.approved_after.values())
-        problems = f"{tally.problem_count} problems"
-        progress(f"{tally.frames:,} of {count:,} frames, {rate:,.0f}/s, {approved:,} approved, {problems}")
+        memory = "" if settings.pid is None else f", {_mib(resident_bytes(settings.pid)):.0f} MiB"
+        progress(
+            f"{tally.frames:,} of {settings.count:,} frames, {rate:,.0f}/s, {approved:,} approved, "
+            f"{tally.problem_count} problems{memory}"
+        )
 
 
 def _mib(size: int | None) -> float | None:

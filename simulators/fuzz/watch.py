@@ -12,6 +12,7 @@ import trio
 from simulators.link import Link, LinkRefused, connect
 from simulators.messages import Maker
 from simulators.percentile import percentiles
+from switch.contracts.reason import Reason
 from switch.wire.codec import Codec
 
 __all__ = ["Healthy", "Latency", "resident_bytes"]
@@ -54,8 +55,9 @@ class Healthy:
             started = time.perf_counter()
             answer = await link.ask(message.fields, _ANSWER_SECONDS)
             seconds = time.perf_counter() - started
-            code = "no answer" if answer is None else answer.get("39", "no code")
-            if code == "00":
+            dialect = self._codec.dialect
+            code = "no answer" if answer is None else answer.get(dialect.elements.response_code, "no code")
+            if code == dialect.response_code(Reason.APPROVED):
                 self._latencies.append(seconds)
             else:
                 self.problems.append(f"a healthy purchase got {code}")

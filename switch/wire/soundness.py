@@ -33,7 +33,7 @@ class Soundness:
 
     def __init__(self, dialect: Dialect) -> None:
         stand_in = dialect.stand_in
-        meant = {carrier.field for carrier in (stand_in.by, stand_in.reason) if carrier is not None}
+        meant = {told.carrier.field for told in (stand_in.by, stand_in.reason) if told is not None}
         for table in (dialect.elements, dialect.carriers):
             for name in table.__struct_fields__:
                 place = getattr(table, name)

@@ -16,12 +16,14 @@ import trio
 from simulators.cards import load_cards
 from simulators.fuzz.hostile import Target
 from simulators.fuzz.run import FuzzResult, FuzzSettings, run_fuzz
+from switch.contracts.reason import Reason
 from switch.daemon.embedded import EmbeddedPostgres
 from switch.wire.dialect import dialect_names, load_dialect, specs_root
 from tests.house import House
 
 FRAMES = 2_000
-DIALECTS = tuple(name for name in dialect_names() if name.startswith("iso87_"))
+# The oracle does not read headers, so it takes a message behind a damaged one for sound and waits for its answer.
+DIALECTS = tuple(name for name in dialect_names() if load_dialect(specs_root() / name).header is None)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +40,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def fuzzed(house: House, dialect: str, seed: int) -> FuzzResult:
     host, port = house.address(dialect)
     settings = FuzzSettings(count=FRAMES, seed=seed, batch_frames=50, quiet_seconds=0.5, pid=house.pid)
-    return trio.run(
-        partial(run_fuzz, load_dialect(specs_root() / dialect), Target(host=host, port=port), load_cards(), settings)
-    )
+    # Only the generic dialects take traffic without a sign-on.
+    target = Target(host=host, port=port, sign_on=not dialect.startswith("iso87_"))
+    return trio.run(partial(run_fuzz, load_dialect(specs_root() / dialect), target, load_cards(), settings))
 
 
 def metric(house: House, name: str) -> float:
@@ -61,7 +63,7 @@ def test_the_switch_holds_and_approves_nothing_that_nobody_asked_for(house: Hous
     # A run that approves nothing, refuses nothing or never loses a connection would show nothing.
     assert result.approved_after["sound"] > 0
     assert sum(result.approved_after.values()) < result.asked < FRAMES
-    assert result.answers["30"] > FRAMES // 10
+    assert result.answers[load_dialect(specs_root() / dialect).response_code(Reason.FORMAT_ERROR)] > FRAMES // 10
     assert result.healthy_alone.count and result.healthy_beside.count
     assert metric(house, "switch_messages_poisonous_total") == 0
     assert metric(house, "switch_network_sessions_crashed_total") == 0
