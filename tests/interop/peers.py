@@ -15,8 +15,8 @@ PEERS = Path(os.environ.get("SWITCH_TEST_PEERS", Path(sys.prefix) / "peers"))
 
 
 def missing(what: str, remedy: str) -> NoReturn:
-    """Skips on a machine that lacks a client; in CI, which installs them all, that is a failure."""
+    """Skips on a machine that lacks a client; where SWITCH_TEST_PEERS names a folder of them, that is a failure."""
     text = f"{what} is not installed ({remedy})"
-    if os.environ.get("CI"):
+    if "SWITCH_TEST_PEERS" in os.environ:
         pytest.fail(text)
     pytest.skip(text)
