@@ -26,9 +26,22 @@ from switch.daemon.settings import load_programs, load_security_codes, load_sett
 from switch.journal import issuing, reads
 from switch.journal.connection import Connection, connect
 
-__all__ = ["House", "IssuedCard"]
+__all__ = ["POISON", "House", "IssuedCard"]
 
 T = TypeVar("T")
+
+#: How the name of a merchant begins whose messages PostgreSQL refuses, after :meth:`House.refuse_poison`.
+POISON = "POISON"
+_REFUSE_POISON = f"""
+    CREATE SCHEMA IF NOT EXISTS test_poison;
+    CREATE OR REPLACE FUNCTION test_poison.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.merchant_name LIKE '{POISON}%' THEN RAISE EXCEPTION 'refused for a test'; END IF;
+        RETURN NEW;
+    END $$;
+    CREATE OR REPLACE TRIGGER poison BEFORE INSERT ON switch.message_key
+        FOR EACH ROW EXECUTE FUNCTION test_poison.refuse();
+"""
 _START_SECONDS = 60.0
 _numbers = itertools.count(int(time.time() * 1000) % 10**8)
 
@@ -98,6 +111,14 @@ class House:
         """Of the daemon."""
         assert self._process is not None
         return self._process.pid
+
+    def refuse_poison(self) -> None:
+        """From now on PostgreSQL refuses every message whose merchant's name begins with :data:`POISON`."""
+
+        async def install(connection: Connection) -> None:
+            await connection.execute(_REFUSE_POISON)
+
+        self.ask(install, dsn=self.ready["database"])
 
     def address(self, dialect: str) -> tuple[str, int]:
         """Host and port of a dialect's listener."""

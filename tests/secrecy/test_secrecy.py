@@ -22,7 +22,7 @@ from switch.daemon.settings import load_programs, load_security_codes, load_sett
 from tests.chaos.acquirer import CODECS, link_to
 from tests.chaos.daemon import DIALECTS, Daemon, database, running
 from tests.cli.command import switch
-from tests.house import House
+from tests.house import POISON, House
 from tests.secrecy.hunt import Hunt
 
 CARDS = {**load_cards(), **load_credentials()}
@@ -91,7 +91,7 @@ async def traffic(after: Aftermath) -> None:
             await use(link, message.fields)
         # What can't be read, or not be booked, may not be quoted either.
         fields = dict(maker.authorization(alias, 100, Terms(cvv=cvv, cvv2="card")).fields)
-        await use(link, {**fields, "43": "\0".ljust(38) + "JP"})
+        await use(link, {**fields, "43": POISON.ljust(38) + "JP"})
         payload = link.codec.encode(fields)
         link.send_payload(payload[:-20])
         link.send_payload(payload[:2] + b"99" + payload[4:])
@@ -123,6 +123,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         daemon = Daemon(house, "secret", deadline_seconds=5)
         daemon.set("[log]", 'level = "debug"')
         with running(daemon):
+            house.refuse_poison()
             after = Aftermath(house, postgres, daemon, hunt)
             trio.run(traffic, after)
             after.outputs = list(everything_that_commands_print(house))
@@ -194,7 +195,7 @@ def test_nothing_is_in_the_daemon_s_log(after: Aftermath) -> None:
 
 def test_nothing_is_in_the_database_s_log(after: Aftermath) -> None:
     log = after.postgres.log_path
-    assert b"invalid byte sequence" in log.read_bytes(), "the poisonous message should have left an error"
+    assert b"refused for a test" in log.read_bytes(), "the poisonous message should have left an error"
     assert after.hunt.found_in(log.read_bytes()) == set()
 
 
