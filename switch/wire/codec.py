@@ -108,6 +108,13 @@ class Codec:
 
         Raises :class:`DecodeFailure`.
         """
+        if self._is_wrapped:
+            return self._unwrapped(payload)
+        fields = self._payload_layouts.decode(payload)
+        return self._cut(payload) if fields is None else fields
+
+    def _unwrapped(self, payload: bytes) -> dict[str, str]:
+        """The same of a dialect with a header or a hook."""
         if self._header is not None:
             wrong = self._header.problem(payload)
             if wrong is not None:
@@ -289,7 +296,7 @@ class Codec:
         asked = inbound.fields
         fields = {"t": response}
         if self._header is not None:
-            fields["h"] = self._header.turned(asked["h"])
+            fields["h"] = self._header.turned(asked.get("h", ""))
         for key in self._echoed:
             value = asked.get(key)
             if value:
@@ -347,7 +354,7 @@ class Codec:
         code = self.dialect.management_response_code(reason)
         fields = {"t": management.response, self._elements.response_code: code}
         if self._header is not None:
-            fields["h"] = self._header.turned(inbound.fields["h"])
+            fields["h"] = self._header.turned(inbound.fields.get("h", ""))
         for key in management.echoed:
             value = inbound.fields.get(key)
             if value:

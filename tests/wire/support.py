@@ -38,11 +38,16 @@ def codec(name: str) -> Codec:
     return Codec(dialect(name))
 
 
-def extended(tmp_path: Path, text: str, base: str = "base1") -> Dialect:
-    """An operator's own dialect: ``text`` over one that came with the program, in a folder beside it."""
+def extended(tmp_path: Path, text: str, base: str = "base1", *, hook: tuple[str, str] | None = None) -> Dialect:
+    """An operator's own dialect: ``text`` over one that came with the program, in a folder beside it.
+
+    ``hook`` is the name and the text of a file beside it.
+    """
     shutil.copytree(specs_root() / base, tmp_path / base)
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "dialect.toml").write_text(f'extends = "{base}"\n{text}\n', encoding="utf-8")
+    if hook is not None:
+        (tmp_path / "ours" / hook[0]).write_text(hook[1], encoding="utf-8")
     return load_dialect(tmp_path / "ours")
 
 

@@ -15,7 +15,7 @@ from switch.wire.dialect import load_dialect, specs_root
 from switch.wire.errors import DecodeFailure, EncodeFailure
 from switch.wire.inbound import ManagementFunction
 from switch.wire.layout import LEARN_AFTER
-from tests.wire.support import PAN, RECEIVED, purchase
+from tests.wire.support import PAN, RECEIVED, extended, purchase
 
 #: Both ways: what the network calls TERM01 is till 01 here, and the network's own messages say so.
 TILLS = """
@@ -128,6 +128,22 @@ def test_a_format_error_that_the_hook_can_t_write_is_not_answered(tmp_path: Path
     with pytest.raises(DecodeFailure) as caught:
         hooked.decode(plain.encode(purchase(f4=None)), network="alpha", received_at=RECEIVED)
     assert (caught.value.field, caught.value.answer) == ("4", None)
+
+
+def test_a_hook_that_takes_the_header_away_leaves_the_answers_without_a_form(tmp_path: Path) -> None:
+    ours = extended(
+        tmp_path,
+        'hook = "mine.py"',
+        hook=("mine.py", "def after_decode(fields):\n    del fields['h']\n    return fields\n"),
+    )
+    hooked, sent = Codec(ours), Codec(load_dialect(specs_root() / "base1"))
+    echo = {"t": "0800", "7": "0615030405", "11": "000007", "70": "301"}
+    request = hooked.decode(sent.encode(purchase(f22="0510")), network="alpha", received_at=RECEIVED)
+    with pytest.raises(EncodeFailure, match="field h"):
+        hooked.encode_answer(request, Answer(reason=Reason.APPROVED))
+    asked = hooked.decode(sent.encode(echo), network="alpha", received_at=RECEIVED)
+    with pytest.raises(EncodeFailure, match="field h"):
+        hooked.encode_management_answer(asked)
 
 
 # ── a hook that can't be loaded
