@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
+from switch.contracts.clearing import Clearing
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan, Secret
 
@@ -37,6 +38,7 @@ class Kind(StrEnum):
     AUTHORIZATION_ADVICE = "authorization_advice"  # 0120: somebody else decided; hold what they approved
     FINANCIAL_ADVICE = "financial_advice"  # 0220: it has happened; post it
     REVERSAL = "reversal"  # 0400 and 0420: undo, in part or in full
+    PRESENTMENT = "presentment"  # a clearing record: settles what was authorized, or stands alone
 
     @property
     def is_request(self) -> bool:
@@ -142,6 +144,7 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     stand_in_reason: str = ""  # and why they did, likewise
     original: OriginalElements | None = None  # DE90
     replacement_amount_minor: int | None = None  # DE95: the final amount, not the amount to take off
+    clearing: Clearing | None = None  # presentments only
 
 
 #: The amount type of a balance that is what was asked for, beside a part that was approved.
