@@ -2,8 +2,8 @@
 
 A clearing record comes in a file or as a completion advice, days after the authorization. As a ``Request`` of the kind
 ``presentment`` it carries one of these. Its amounts: DE4 is ``amount_minor`` (the purchase's currency), DE6
-``billing_amount_minor`` (the cardholder's), DE5 ``settlement_amount_minor`` here (what the network settles with us). They
-are kept apart, since each may be in a currency of its own.
+``billing_amount_minor`` (the cardholder's), DE5 ``settlement_amount_minor`` here (what the network settles with us).
+They are kept apart, since each may be in a currency of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class InstructionKind(StrEnum):
 
 
 class Instruction(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A person's decision. ``by`` and ``agreed_by`` (the second person, where the rule of two applies) are user names."""
+    """A person's decision. ``by`` and, where the rule of two applies, ``agreed_by`` are user names."""
 
     kind: InstructionKind
     by: str
