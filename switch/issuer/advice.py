@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import msgspec
 
-from switch.contracts.message import Answer, Kind, Operation, StandIn
-from switch.contracts.reason import Reason
-from switch.issuer.account import EntryKind, Movement, Side
-from switch.issuer.card import CardStatus
+from switch.contracts.message import Kind, Operation, StandIn
+from switch.issuer.account import EntryKind
 from switch.issuer.case import Case, Decision, Seen, Step
 from switch.issuer.change import Change, post, set_held
 from switch.issuer.hold import Hold, HoldState
 from switch.issuer.matching import Match, find_original, tombstone_fits
+from switch.issuer.opening import hold_deadline, new_purchase
+from switch.issuer.outcome import ACCEPTED, booked
+from switch.issuer.posting import post_alone
 from switch.issuer.rules import SPENDING, spending_amount
 from switch.issuer.stored import MessageState
-from switch.issuer.usage import Usage
 
 __all__ = ["decide_advice"]
-
-_ACCEPTED = Answer(reason=Reason.ADVICE_ACCEPTED)
 
 
 def decide_advice(case: Case) -> Decision:
@@ -54,7 +52,7 @@ def _noted(case: Case, rule: str, concern: str) -> Decision:
         "operation": request.operation,
         **_why(case),
     }
-    return Decision(answer=_ACCEPTED, trace=(Step(rule, concern, seen),), concern=concern)
+    return Decision(answer=ACCEPTED, trace=(Step(rule, concern, seen),), concern=concern)
 
 
 def _why(case: Case) -> Seen:
@@ -82,18 +80,18 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
     )
     if case.request.stand_in is StandIn.DECLINED:
         if hold is None or hold.state is not HoldState.OPEN:
-            return Decision(answer=_ACCEPTED, trace=(step,), remember_as=_before_its_request(found))
+            return Decision(answer=ACCEPTED, trace=(step,), remember_as=_before_its_request(found))
         left = max(0, hold.held_minor - _raised_by_us(case, hold)) if case.request.incremental else 0
         concern = "declined_after_increment" if not case.request.incremental and _increments(case, hold) else ""
-        return _changed(case, step, set_held(hold, left, HoldState.RELEASED), left - hold.held_minor, concern=concern)
+        return _held(case, step, hold, left, concern=concern)
     if case.request.operation is Operation.UNSUPPORTED:
         return _noted(case, "operation", "unsupported_advice")
     if case.request.operation not in SPENDING or value <= 0:
         # An approved verification, inquiry or refund authorization moves nothing.
-        return Decision(answer=_ACCEPTED, trace=(step,))
+        return Decision(answer=ACCEPTED, trace=(step,))
     if any(t.kind is Kind.REVERSAL and tombstone_fits(t, case.request) for t in case.view.tombstones):
         # The tombstone stays: the request itself may still arrive.
-        return Decision(answer=_ACCEPTED, trace=(step,), concern="advice_after_reversal")
+        return Decision(answer=ACCEPTED, trace=(step,), concern="advice_after_reversal")
     if hold is None:
         return msgspec.structs.replace(_new_hold(case, step, value), remember_as=_before_its_request(found))
     if hold.state is HoldState.OPEN:
@@ -103,12 +101,12 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
         else:
             # It tells of the first authorization: what we have raised since stays.
             value += _increments(case, hold)
-        return _changed(case, step, set_held(hold, value, HoldState.RELEASED), value - hold.held_minor)
+        return _held(case, step, hold, value)
     if hold.state is HoldState.WITHDRAWN and hold.posted_minor == 0:
         # We took our late approval back, the network approved meanwhile: the money is spent after all.
-        return _changed(case, step, set_held(hold, value, HoldState.WITHDRAWN), value, count=1)
+        return _held(case, step, hold, value, count=1)
     concern = "advice_after_reversal" if hold.state is HoldState.REVERSED else f"advice_after_{hold.state}"
-    return Decision(answer=_ACCEPTED, trace=(step,), concern=concern)
+    return Decision(answer=ACCEPTED, trace=(step,), concern=concern)
 
 
 def _financial(case: Case, value: int, found: Match) -> Decision:
@@ -129,29 +127,29 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
     if case.request.stand_in is StandIn.DECLINED:
         # Nothing was spent. If we had booked it, a person has to see why.
         concern = "" if hold is None else "declined_financial_advice"
-        return Decision(answer=_ACCEPTED, trace=(Step(step.rule, StandIn.DECLINED, step.seen),), concern=concern)
+        return Decision(answer=ACCEPTED, trace=(Step(step.rule, StandIn.DECLINED, step.seen),), concern=concern)
     if value <= 0:
-        return Decision(answer=_ACCEPTED, trace=(step,))
+        return Decision(answer=ACCEPTED, trace=(step,))
     if _tells_of_our_posting(case, found, hold, value) and hold is not None:
         told = Step(step.rule, "posted_before", step.seen)
-        return _changed(case, told, Change((), hold), 0, moved_minor=0, concern="advice_of_posted")
+        return booked(case, told, Change((), hold), moved_minor=0, concern="advice_of_posted")
     reversed_first = any(t.kind is Kind.REVERSAL and tombstone_fits(t, case.request) for t in case.view.tombstones)
     concern = "ambiguous_original" if found.ambiguous else "posting_after_reversal" if reversed_first else ""
     if case.request.operation is Operation.REFUND:
-        return _unmatched(case, step, value, EntryKind.REFUND, concern)
+        return post_alone(case, step, value, EntryKind.REFUND, concern=concern)
     if case.request.operation not in SPENDING:
         return _noted(case, "operation", "unsupported_advice")
     if hold is None or hold.credit:
-        posted = _unmatched(case, step, value, EntryKind.POSTING, concern)
+        posted = post_alone(case, step, value, EntryKind.POSTING, concern=concern)
         # Where DE90 names a single message that has not come, it may still come, and must not be posted again.
         named = case.request.original is not None and case.request.original.mti[1:2] == "2"
         return msgspec.structs.replace(posted, remember_as=_before_its_request(found)) if named else posted
     before = hold.state
     # The hold was counted when it was placed, and given back when it ended without a posting.
     counted_anew = before not in (HoldState.OPEN, HoldState.POSTED)
-    decision = _changed(
-        case, step, post(hold, value), value - hold.held_minor, count=int(counted_anew), moved_minor=value
-    )
+    assert case.view.account is not None, "the purchase has one"
+    change = post(case.view.account, hold, value)
+    decision = booked(case, step, change, count=int(counted_anew), moved_minor=value)
     if before is HoldState.OPEN or decision.concern:
         return decision
     # Presentments that follow a full reversal must still be charged, and a person told.
@@ -214,82 +212,13 @@ def _raised_by_us(case: Case, hold: Hold) -> int:
 
 
 def _new_hold(case: Case, step: Step, value: int) -> Decision:
-    account, card = case.view.account, case.view.card
-    assert account is not None and card is not None
-    hold = Hold(
-        account_id=account.account_id,
-        hold_id=account.seq + 1,
-        card_id=card.card_id,
-        state=HoldState.WITHDRAWN,
-        authorized_minor=0,
-        held_minor=0,
-        posted_minor=0,
-        credit=False,
-        mcc=case.request.mcc,
-        opened_at=case.now,
-    )
-    return _changed(case, step, set_held(hold, value, HoldState.RELEASED), value, count=1)
+    return _held(case, step, new_purchase(case, approval_code=case.request.approval_code), value, count=1)
 
 
-def _unmatched(case: Case, step: Step, value: int, kind: EntryKind, concern: str = "") -> Decision:
-    """A posting or refund that belongs to no purchase we know: it becomes one of its own."""
-    account, card = case.view.account, case.view.card
-    assert account is not None and card is not None
-    credit = kind is EntryKind.REFUND
-    debit_side, credit_side = (Side.NETWORK, Side.AVAILABLE) if credit else (Side.AVAILABLE, Side.NETWORK)
-    hold_id = account.seq + 1
-    hold = Hold(
-        account_id=account.account_id,
-        hold_id=hold_id,
-        card_id=card.card_id,
-        state=HoldState.POSTED,
-        authorized_minor=value,
-        held_minor=0,
-        posted_minor=value,
-        credit=credit,
-        mcc=case.request.mcc,
-        opened_at=case.now,
-    )
-    change = Change((Movement(kind, debit_side, credit_side, value, hold_id),), hold)
-    spent = 0 if credit else value
-    return _changed(case, step, change, spent, count=0 if credit else 1, moved_minor=value, concern=concern)
-
-
-def _changed(
-    case: Case,
-    step: Step,
-    change: Change,
-    spent_minor: int,
-    *,
-    count: int = 0,
-    moved_minor: int | None = None,
-    concern: str = "",
-) -> Decision:
-    """The decision that books ``change``, counts what was spent, and tells a person where the books look unusual."""
-    account, card = case.view.account, case.view.card
-    assert account is not None and card is not None
-    usage = case.view.usage or Usage(card.card_id, case.today)
-    if spent_minor < 0:
-        opened = change.hold.opened_at
-        program = case.view.program
-        spent_on = (opened if program is None else opened.astimezone(program.zone)).date()
-        ended = change.hold.state not in (HoldState.OPEN, HoldState.POSTED)
-        usage = usage.given_back(-spent_minor, 1 if ended else 0, spent_on, case.today)
-    elif spent_minor or count:
-        usage = usage.spent(spent_minor, count, case.today)
-    available = account.available_minor
-    for movement in change.movements:
-        available += movement.amount_minor * ((movement.credit is Side.AVAILABLE) - (movement.debit is Side.AVAILABLE))
-    if not concern and available < account.floor_minor and available < account.available_minor:
-        concern = "below_floor"
-    elif not concern and spent_minor > 0 and card.standing is not CardStatus.ACTIVE:
-        concern = "card_not_active"
-    return Decision(
-        answer=_ACCEPTED,
-        trace=(step,),
-        movements=change.movements,
-        hold=change.hold,
-        usage=usage,
-        moved_minor=max(0, spent_minor) if moved_minor is None else moved_minor,
-        concern=concern,
-    )
+def _held(case: Case, step: Step, hold: Hold, value: int, *, count: int = 0, concern: str = "") -> Decision:
+    """Sets what is held to ``value``; at zero the network has declined what we had approved."""
+    assert case.view.account is not None, "the hold has one"
+    if value > hold.held_minor:
+        hold = msgspec.structs.replace(hold, expires_at=hold_deadline(case, value))
+    change = set_held(case.view.account, hold, value, HoldState.RELEASED)
+    return booked(case, step, change, count=count, concern=concern)

@@ -8,25 +8,27 @@ journal loads the books, hands over message after message, and writes down what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
 from switch.contracts.errors import InvariantBroken
-from switch.contracts.message import Request
+from switch.contracts.message import Kind, Request
 from switch.contracts.reason import Reason
-from switch.issuer.account import Account, Entry, book
+from switch.issuer.account import Account, Entry, Movement, book
 from switch.issuer.card import Card
 from switch.issuer.case import Case, Decision, SecurityCodePort, View
+from switch.issuer.clearing_item import ClearingItem, check_item_transition
 from switch.issuer.decide import decide
-from switch.issuer.hold import Hold, check_transition
+from switch.issuer.expiry import expire
+from switch.issuer.hold import Hold, HoldState, check_transition
 from switch.issuer.matching import TOMBSTONE_LIFE, Candidate
 from switch.issuer.program import Program
 from switch.issuer.stored import MessageState, StoredMessage
 from switch.issuer.usage import Usage
 from switch.issuer.withdrawal import decide_withdrawal
 
-__all__ = ["Booking", "Books", "Concern", "Item"]
+__all__ = ["Booking", "Books", "Concern", "Item", "ItemStep", "Notice"]
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -52,10 +54,29 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 
 
 class Booking(msgspec.Struct, frozen=True, gc=False):
-    """A journal entry and the message that caused it."""
+    """A journal entry and what caused it: a message, by its key, or the deadline of the purchase that this began."""
 
     entry: Entry
+    cause: str  # message, withdrawal, presentment, expiry
+    key: bytes
+    transmitted_at: datetime
+
+
+class ItemStep(msgspec.Struct, frozen=True, gc=False):
+    """A clearing record, new (``before`` is None) or with a step that it took, and the message that caused it."""
+
+    before: ClearingItem | None
+    after: ClearingItem
     item: Item
+
+
+class Notice(msgspec.Struct, frozen=True, gc=False):
+    """Something that the cardholder or the issuer's staff is to be told."""
+
+    account_id: int
+    key: bytes
+    kind: str  # balance_negative, balance_recovered, hold_expired
+    facts: dict[str, str | int]
 
 
 class Concern(msgspec.Struct, frozen=True, gc=False):
@@ -81,6 +102,10 @@ class Books:
         self.stored: dict[tuple[int, bytes], StoredMessage] = {}
         self.candidates: dict[int, dict[bytes, Candidate]] = {}  # by card, then key, in the order decided
         self.tombstones: dict[int, dict[bytes, StoredMessage]] = {}  # by card, then key
+        self.clearing_items: dict[int, dict[bytes, ClearingItem]] = {}  # by account, then key
+        self.expiry_due: dict[int, datetime] = {}  # by account: when a hold of it may be due
+        # Accounts all of whose open holds were loaded, because one may be due; with the program of each card.
+        self.open_holds_known: dict[int, dict[int, str]] = {}
         # What the batch changed, for the journal to write down.
         self.bookings: list[Booking] = []
         self.changed_usages: dict[int, tuple[int, Usage]] = {}  # by card, with its account
@@ -91,6 +116,8 @@ class Books:
         self.unheard: dict[tuple[int, bytes], int] = {}  # repeats to take off the count again
         self.accounts_with_new_tombstones: set[int] = set()
         self.concerns: list[Concern] = []
+        self.item_steps: list[ItemStep] = []
+        self.notices: list[Notice] = []
 
     def remember(self, message: StoredMessage, decided_at: datetime) -> None:
         """Takes a loaded message into the candidates, and into the tombstones if it is one."""
@@ -104,6 +131,9 @@ class Books:
         Raises:
             InvariantBroken: the decision contradicts the books. The batch must not be committed.
         """
+        if item.request.kind.is_request and (card := self.cards.get(item.pan_lookup)) is not None:
+            # No purchase is declined for money that no longer is set aside.
+            self.expire_due(card.account_id)
         case = self._case(item)
         decision = decide_withdrawal(case) if item.withdraw else decide(case)
         if not decision.answer.response_code:
@@ -111,6 +141,49 @@ class Books:
             decision = msgspec.structs.replace(decision, answer=answer)
         self._apply(item, case, decision)
         return decision
+
+    def expire_due(self, account_id: int) -> int:
+        """Releases the holds of an account whose deadline has passed, and gives them back to the limits.
+
+        Returns how many. Without :attr:`open_holds_known` for the account nothing is due.
+        """
+        programs = self.open_holds_known.get(account_id)
+        if not programs:
+            return 0
+        due = [
+            hold
+            for hold in self.holds.get(account_id, {}).values()
+            if hold.state is HoldState.OPEN and hold.expires_at is not None and hold.expires_at <= self.now
+        ]
+        for hold in due:
+            change = expire(self.accounts[account_id], hold)
+            assert hold.expires_at is not None, "it is due"
+            self._book(self.accounts[account_id], change.movements, "expiry", hold.begun_by, hold.expires_at)
+            self._change_hold(change.hold)
+            program = self._programs.get(programs.get(hold.card_id, ""))
+            zone = UTC if program is None else program.zone
+            usage = self.usages.get(hold.card_id)
+            if usage is not None:
+                spent_on, today = hold.opened_at.astimezone(zone).date(), self.now.astimezone(zone).date()
+                usage = usage.given_back(hold.held_minor, 0 if change.hold.posted_minor else 1, spent_on, today)
+                self.usages[hold.card_id] = usage
+                self.changed_usages[hold.card_id] = (account_id, usage)
+            self._notify(account_id, hold.begun_by, "hold_expired", {"amount": hold.held_minor, "hold": hold.hold_id})
+        return len(due)
+
+    def next_due(self, account_id: int) -> datetime | None:
+        """When the first of the account's open holds is due, once all of them are known."""
+        return min(
+            (
+                hold.expires_at
+                for hold in self.holds.get(account_id, {}).values()
+                if hold.state is HoldState.OPEN and hold.expires_at is not None
+            ),
+            default=None,
+        )
+
+    def _notify(self, account_id: int, key: bytes, kind: str, facts: dict[str, str | int]) -> None:
+        self.notices.append(Notice(account_id, key, kind, facts))
 
     def _case(self, item: Item) -> Case:
         card = self.cards.get(item.pan_lookup)
@@ -134,6 +207,9 @@ class Books:
                 candidates=tuple(candidates.values()) if candidates else (),
                 holds=self.holds.get(account_id, {}) if looks_back or tombstones else {},
                 tombstones=tuple(tombstones.values()) if tombstones else (),
+                clearing_items=tuple(self.clearing_items.get(account_id, {}).values())
+                if item.request.kind is Kind.PRESENTMENT
+                else (),
             )
         return Case(item.request, item.key, item.fingerprint, view, self._security, self.now)
 
@@ -144,7 +220,9 @@ class Books:
         if decision.movements:
             if view.account is None:
                 raise InvariantBroken("a decision moves money without an account")
-            self._book(view.account, item, decision)
+            cause = "presentment" if item.request.kind is Kind.PRESENTMENT else "message"
+            cause = "withdrawal" if item.withdraw else cause
+            self._book(view.account, decision.movements, cause, item.key, item.request.transmitted_at)
         if decision.hold is not None:
             self._change_hold(decision.hold)
         if decision.usage is not None and view.card is not None:
@@ -156,6 +234,12 @@ class Books:
         if decision.tombstone_met is not None:
             self._amend(msgspec.structs.replace(decision.tombstone_met, state=MessageState.TOMBSTONE_MET))
             self.tombstones[decision.tombstone_met.card_id].pop(decision.tombstone_met.key)
+        if decision.item is not None:
+            self._step_item(None, decision.item, item)
+        if decision.item_changed is not None:
+            changed = decision.item_changed
+            known = self.clearing_items.get(changed.account_id, {}).get(changed.key)
+            self._step_item(known, changed, item)
         if decision.concern:
             self.concerns.append(Concern(account_id, item.key, decision.concern, decision))
 
@@ -172,6 +256,8 @@ class Books:
                 decision.repeat_of, repeats_answered=decision.repeat_of.repeats_answered + 1
             )
             self.stored[ref] = repeat
+        elif decision.resolved is not None:
+            self._amend(decision.resolved)
         elif item.withdraw and stored is not None and stored.approved:
             heard_less = 1 if stored.repeats_answered and not item.counted_off else 0
             if heard_less:
@@ -184,8 +270,11 @@ class Books:
         elif decision.remember_as is not None:
             self._store(item, case, decision)
 
-    def _book(self, account: Account, item: Item, decision: Decision) -> None:
-        for movement in decision.movements:
+    def _book(
+        self, account: Account, movements: Iterable[Movement], cause: str, key: bytes, transmitted_at: datetime
+    ) -> None:
+        was_recovering = account.recovering
+        for movement in movements:
             entry = book(account, movement)
             account = Account(
                 account.account_id,
@@ -195,9 +284,20 @@ class Books:
                 account.floor_minor,
                 entry.seq,
                 account.head_hash,  # the journal chains the entries when it writes them
+                entry.bonus_posted_after,
+                entry.bonus_held_after,
             )
-            self.bookings.append(Booking(entry, item))
+            self.bookings.append(Booking(entry, cause, key, transmitted_at))
         self.accounts[account.account_id] = account
+        if account.recovering is not was_recovering:
+            kind = "balance_negative" if account.recovering else "balance_recovered"
+            facts: dict[str, str | int] = {"available": account.available_minor, "currency": account.currency}
+            self._notify(account.account_id, key, kind, facts)
+
+    def _step_item(self, before: ClearingItem | None, after: ClearingItem, item: Item) -> None:
+        check_item_transition(None if before is None else before.state, after.state)
+        self.clearing_items.setdefault(after.account_id, {})[after.key] = after
+        self.item_steps.append(ItemStep(before, after, item))
 
     def _change_hold(self, hold: Hold) -> None:
         of_account = self.holds.setdefault(hold.account_id, {})

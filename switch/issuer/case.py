@@ -14,6 +14,7 @@ from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan, Secret
 from switch.issuer.account import Account, Movement
 from switch.issuer.card import Card
+from switch.issuer.clearing_item import ClearingItem
 from switch.issuer.hold import Hold
 from switch.issuer.matching import Candidate
 from switch.issuer.program import Program
@@ -53,6 +54,7 @@ class View(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     candidates: tuple[Candidate, ...] = ()  # loaded for reversals, advices and increments
     holds: dict[int, Hold] = {}  # the purchases that ``candidates`` and ``stored`` refer to
     tombstones: tuple[StoredMessage, ...] = ()  # reversals and stand-in advices that came before their original
+    clearing_items: tuple[ClearingItem, ...] = ()  # presentments: earlier records with the same acquirer reference
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +109,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     tombstone_met: StoredMessage | None = None
     undone: StoredMessage | None = None  # an increment that was taken back: a second reversal of it finds nothing
     concern: str = ""  # something for a person; goes into the exceptions with the message
+    item: ClearingItem | None = None  # presentments: the clearing record, new
+    item_changed: ClearingItem | None = None  # one that was there, in the state that it takes now
+    resolved: StoredMessage | None = None  # a record in doubt that a person has settled
 
     @property
     def reason(self) -> Reason:

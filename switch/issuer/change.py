@@ -1,4 +1,10 @@
-"""What may be done to a purchase, as movements and the purchase that they leave."""
+"""What may be done to a purchase, as movements and the purchase that they leave.
+
+**Pockets.** A balance may hold bonus value beside the cardholder's money (``switch.issuer.account``). Bonus is spent
+first, since it is what runs out; what comes back goes the way it came, the money first, until the money is whole
+again and then the bonus. So a purchase remembers how much of it the bonus paid, and a refund weeks later still finds
+the right pocket.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from switch.issuer.account import EntryKind, Movement, Side
+from switch.issuer.account import Account, EntryKind, Movement, Side
 from switch.issuer.hold import Hold, HoldState
 
-__all__ = ["Change", "post", "set_held", "set_posted"]
+__all__ = ["Change", "bring_back", "charge_again", "post", "set_held", "set_posted"]
 
 
 class Change(NamedTuple):
@@ -18,57 +24,147 @@ class Change(NamedTuple):
     movements: tuple[Movement, ...]
     hold: Hold
 
+    @property
+    def available_delta(self) -> int:
+        """By how much they change what is available."""
+        return sum(
+            movement.amount_minor * ((movement.credit in _AVAILABLE) - (movement.debit in _AVAILABLE))
+            for movement in self.movements
+        )
 
-def set_held(hold: Hold, held_minor: int, when_empty: HoldState) -> Change:
-    """Raises or lowers what is set aside to ``held_minor``; at zero the purchase ends in the state ``when_empty``."""
+
+_AVAILABLE = frozenset({Side.AVAILABLE, Side.BONUS_AVAILABLE})
+_BONUS_SIDE = {Side.AVAILABLE: Side.BONUS_AVAILABLE, Side.HELD: Side.BONUS_HELD}
+
+
+def _moved(
+    kind: EntryKind, debit: Side, credit: Side, money_minor: int, bonus_minor: int, hold_id: int
+) -> tuple[Movement, ...]:
+    """One movement for each pocket that has a part; the account's sides are those of the pocket."""
+    if not bonus_minor:
+        return (Movement(kind, debit, credit, money_minor, hold_id),) if money_minor else ()
+    bonus = Movement(kind, _BONUS_SIDE.get(debit, debit), _BONUS_SIDE.get(credit, credit), bonus_minor, hold_id)
+    return (bonus, Movement(kind, debit, credit, money_minor, hold_id)) if money_minor else (bonus,)
+
+
+def _bonus_part(account: Account, amount_minor: int) -> int:
+    """How much of a new spending the bonus pays."""
+    bonus = account.bonus_available_minor
+    return min(amount_minor, bonus) if bonus > 0 else 0
+
+
+def set_held(
+    account: Account, hold: Hold, held_minor: int, when_empty: HoldState, kind: EntryKind = EntryKind.RELEASE
+) -> Change:
+    """Raises or lowers what is set aside to ``held_minor``; at zero the purchase ends in the state ``when_empty``, or
+    as posted where something was posted on it before. ``kind`` is what a lowering is booked as.
+    """
     difference = held_minor - hold.held_minor
     movements: tuple[Movement, ...] = ()
+    bonus = 0
     if difference > 0:
-        kind = EntryKind.HOLD_INCREASE if hold.state is HoldState.OPEN else EntryKind.HOLD
-        movements = (Movement(kind, Side.AVAILABLE, Side.HELD, difference, hold.hold_id),)
+        rise = EntryKind.HOLD_INCREASE if hold.state is HoldState.OPEN else EntryKind.HOLD
+        bonus = _bonus_part(account, difference)
+        movements = _moved(rise, Side.AVAILABLE, Side.HELD, difference - bonus, bonus, hold.hold_id)
     elif difference < 0:
-        movements = (Movement(EntryKind.RELEASE, Side.HELD, Side.AVAILABLE, -difference, hold.hold_id),)
+        bonus = -max(0, -difference - (hold.held_minor - hold.held_bonus_minor))
+        movements = _moved(kind, Side.HELD, Side.AVAILABLE, -difference + bonus, -bonus, hold.hold_id)
+    ended = HoldState.POSTED if hold.posted_minor and hold.state is HoldState.OPEN else when_empty
     return Change(
         movements,
         msgspec.structs.replace(
             hold,
             held_minor=held_minor,
+            held_bonus_minor=hold.held_bonus_minor + bonus,
             authorized_minor=hold.authorized_minor + max(0, difference),
-            state=HoldState.OPEN if held_minor else when_empty,
+            state=HoldState.OPEN if held_minor else ended,
         ),
     )
 
 
 def set_posted(hold: Hold, posted_minor: int, when_empty: HoldState) -> Change:
-    """Takes back a posting down to ``posted_minor``; at zero the purchase ends in the state ``when_empty``."""
+    """Takes back a posting down to ``posted_minor``; at zero the purchase ends in the state ``when_empty``.
+
+    What is still held on it stays, and keeps it open.
+    """
     amount = hold.posted_minor - posted_minor
     debit, credit = (Side.AVAILABLE, Side.NETWORK) if hold.credit else (Side.NETWORK, Side.AVAILABLE)
+    bonus = max(0, amount - (hold.posted_minor - hold.posted_bonus_minor))
+    ended = HoldState.POSTED if posted_minor else when_empty
     return Change(
-        (Movement(EntryKind.POSTING_REVERSAL, debit, credit, amount, hold.hold_id),) if amount else (),
+        _moved(EntryKind.POSTING_REVERSAL, debit, credit, amount - bonus, bonus, hold.hold_id),
         msgspec.structs.replace(
-            hold, posted_minor=posted_minor, state=HoldState.POSTED if posted_minor else when_empty
+            hold,
+            posted_minor=posted_minor,
+            posted_bonus_minor=hold.posted_bonus_minor - bonus,
+            state=HoldState.OPEN if hold.held_minor else ended,
         ),
     )
 
 
-def post(hold: Hold, amount_minor: int) -> Change:
-    """Posts ``amount_minor``, from what is held as far as that goes, and releases what is held beyond it.
+def post(
+    account: Account,
+    hold: Hold,
+    amount_minor: int,
+    *,
+    final: bool = True,
+    kind: EntryKind = EntryKind.POSTING,
+) -> Change:
+    """Posts ``amount_minor``, from what is held as far as that goes, and releases what is held beyond it if it is
+    final.
 
     The amount may be more than was held: it has been spent, so it is taken from the available balance.
     """
-    from_held = min(amount_minor, hold.held_minor)
-    beyond = amount_minor - from_held
-    left = hold.held_minor - from_held
-    movements: list[Movement] = []
-    if from_held:
-        movements.append(Movement(EntryKind.POSTING, Side.HELD, Side.NETWORK, from_held, hold.hold_id))
-    if beyond:
-        movements.append(Movement(EntryKind.POSTING, Side.AVAILABLE, Side.NETWORK, beyond, hold.hold_id))
-    if left:
-        movements.append(Movement(EntryKind.RELEASE, Side.HELD, Side.AVAILABLE, left, hold.hold_id))
+    held_bonus = min(amount_minor, hold.held_bonus_minor)
+    held_money = min(amount_minor - held_bonus, hold.held_minor - hold.held_bonus_minor)
+    beyond = amount_minor - held_bonus - held_money
+    beyond_bonus = _bonus_part(account, beyond)
+    left_bonus = hold.held_bonus_minor - held_bonus
+    left = hold.held_minor - held_bonus - held_money
+    movements = [
+        *_moved(kind, Side.HELD, Side.NETWORK, held_money, held_bonus, hold.hold_id),
+        *_moved(kind, Side.AVAILABLE, Side.NETWORK, beyond - beyond_bonus, beyond_bonus, hold.hold_id),
+    ]
+    if final:
+        movements += _moved(EntryKind.RELEASE, Side.HELD, Side.AVAILABLE, left - left_bonus, left_bonus, hold.hold_id)
+        left = left_bonus = 0
     return Change(
         tuple(movements),
         msgspec.structs.replace(
-            hold, held_minor=0, posted_minor=hold.posted_minor + amount_minor, state=HoldState.POSTED
+            hold,
+            held_minor=left,
+            held_bonus_minor=left_bonus,
+            posted_minor=hold.posted_minor + amount_minor,
+            posted_bonus_minor=hold.posted_bonus_minor + held_bonus + beyond_bonus,
+            state=HoldState.OPEN if left else HoldState.POSTED,
         ),
+    )
+
+
+def bring_back(hold: Hold, amount_minor: int, kind: EntryKind) -> Change:
+    """Credits ``amount_minor`` for a purchase that was posted (a refund, a chargeback), to the pockets that paid.
+
+    What the purchase posted stays as it is; ``refunded_minor`` says what has come back. Beyond what it posted, all goes
+    to the money.
+    """
+    money_paid = hold.posted_minor - hold.posted_bonus_minor
+    money_back = min(hold.refunded_minor, money_paid)
+    bonus_back = min(max(0, hold.refunded_minor - money_paid), hold.posted_bonus_minor)
+    to_bonus = min(max(0, amount_minor - (money_paid - money_back)), hold.posted_bonus_minor - bonus_back)
+    return Change(
+        _moved(kind, Side.NETWORK, Side.AVAILABLE, amount_minor - to_bonus, to_bonus, hold.hold_id),
+        msgspec.structs.replace(hold, refunded_minor=hold.refunded_minor + amount_minor),
+    )
+
+
+def charge_again(account: Account, hold: Hold, amount_minor: int, kind: EntryKind) -> Change:
+    """Takes back what :func:`bring_back` credited, from the pocket it went to as far as that still has it."""
+    after = max(0, hold.refunded_minor - amount_minor)
+    money_paid = hold.posted_minor - hold.posted_bonus_minor
+    bonus_was_back = min(max(0, hold.refunded_minor - money_paid), hold.posted_bonus_minor)
+    bonus_stays = min(max(0, after - money_paid), hold.posted_bonus_minor)
+    bonus = min(bonus_was_back - bonus_stays, _bonus_part(account, amount_minor))
+    return Change(
+        _moved(kind, Side.AVAILABLE, Side.NETWORK, amount_minor - bonus, bonus, hold.hold_id),
+        msgspec.structs.replace(hold, refunded_minor=after),
     )

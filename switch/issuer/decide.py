@@ -6,6 +6,7 @@ from switch.contracts.message import Answer, Kind
 from switch.contracts.reason import Reason
 from switch.issuer.advice import decide_advice
 from switch.issuer.case import Case, Decision, Seen, Step
+from switch.issuer.presentment import decide_presentment
 from switch.issuer.purchase import decide_request
 from switch.issuer.reversal import decide_reversal
 
@@ -18,8 +19,9 @@ def decide(case: Case) -> Decision:
     A message whose key is stored already is a repeat, whatever its MTI: it gets the stored answer, declines included,
     and changes nothing. The same key with other content is answered 94 and shown to a person.
     """
-    stored = case.view.stored
-    if stored is not None:
+    stored, clearing = case.view.stored, case.request.clearing
+    instructed = clearing is not None and clearing.instruction is not None
+    if stored is not None and not instructed:
         if stored.fingerprint == case.fingerprint:
             seen: Seen = {"answered": str(stored.answer.reason), "repeat": case.request.repeat}
             return Decision(
@@ -41,3 +43,5 @@ def decide(case: Case) -> Decision:
             return decide_advice(case)
         case Kind.REVERSAL:
             return decide_reversal(case)
+        case Kind.PRESENTMENT:
+            return decide_presentment(case)

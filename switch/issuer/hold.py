@@ -2,22 +2,26 @@
 
 Theory of operation. A purchase begins when a message moves money: an authorization sets an amount aside (``open``), a
 single message posts it at once (``posted``). ``held_minor`` is what is still set aside, ``posted_minor`` what has
-left the account for good. A refund that arrives as a single message is a purchase with ``credit = True``: its posting
-brings money in.
+left the account for good. A refund that belongs to no purchase that we know is a purchase with ``credit = True``: its
+posting brings money in.
 
 ::
 
                  ┌── increment, partial reversal, stand-in amount ──┐
+                 │   a presentment after which others follow        │
                  ▼                                                  │
     (start) ──▶ open ───────────────────────────────────────────────┘
        │         ├── full reversal ─────────────────▶ reversed ─┐
-       │         ├── the network declined it ───────▶ released ─┤   a financial advice tells of money that
-       │         ├── our approval came too late ────▶ withdrawn ┤   has moved: it posts whatever came before
+       │         ├── the network declined it ───────▶ released ─┤   a presentment or financial advice tells
+       │         ├── the deadline has passed ───────▶ expired ──┤   of money that has moved: it posts
+       │         ├── our approval came too late ────▶ withdrawn ┤   whatever came before
        │         │        │  ▲                                  │
        │         │        └──┴─ a stand-in approval opens it again
-       │         └── financial advice ──┐                       │
-       └── single message ─────────────▶ posted ◀───────────────┘
-                                          └── reversal or withdrawal of the posting ──▶ reversed, withdrawn
+       │         └── presentment, advice ───┐                   │
+       └── single message, ditto alone ────▶ posted ◀───────────┘
+                                              └── reversal or withdrawal of the posting ──▶ reversed, withdrawn
+
+What is left of a hold on which something was posted before ends as ``posted``, whatever ends it.
 
 The same table stands in the database (``hold_transition``), where ``record_unit`` checks every step again.
 """
@@ -41,6 +45,7 @@ class HoldState(StrEnum):
     POSTED = "posted"
     REVERSED = "reversed"
     RELEASED = "released"
+    EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
 
 
@@ -53,12 +58,14 @@ TRANSITIONS: frozenset[tuple[HoldState | None, HoldState]] = frozenset(
         (_S.OPEN, _S.POSTED),
         (_S.OPEN, _S.REVERSED),
         (_S.OPEN, _S.RELEASED),
+        (_S.OPEN, _S.EXPIRED),
         (_S.OPEN, _S.WITHDRAWN),
         (_S.POSTED, _S.POSTED),
         (_S.POSTED, _S.REVERSED),
         (_S.POSTED, _S.WITHDRAWN),
         (_S.REVERSED, _S.POSTED),
         (_S.RELEASED, _S.POSTED),
+        (_S.EXPIRED, _S.POSTED),
         (_S.WITHDRAWN, _S.OPEN),
         (_S.WITHDRAWN, _S.POSTED),
     }
@@ -68,7 +75,8 @@ TRANSITIONS: frozenset[tuple[HoldState | None, HoldState]] = frozenset(
 class Hold(msgspec.Struct, frozen=True, gc=False):
     """One purchase.
 
-    Invariants: ``held_minor >= 0``, ``posted_minor >= 0``, and nothing is held unless the state is open.
+    Invariants: no figure is negative, nothing is held unless the state is open, and the bonus parts are not more than
+    what they are parts of.
     """
 
     account_id: int
@@ -81,10 +89,28 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     credit: bool  # a refund: the posting brings money in
     mcc: str
     opened_at: datetime  # UTC; decides which limit periods a reversal gives back to
+    begun_by: bytes = b""  # the key of the message that began it
+    approval_code: str = ""  # DE38: what a presentment may name it by
+    expires_at: datetime | None = None  # when what is held is released; None where nothing was ever held
+    presented_minor: int = 0  # of ``posted_minor``: what presentments have told of
+    refunded_minor: int = 0  # what refunds and chargebacks have brought back
+    held_bonus_minor: int = 0  # of ``held_minor``
+    posted_bonus_minor: int = 0  # of ``posted_minor``
+
+    @property
+    def bonus_spent_minor(self) -> int:
+        """What of it the bonus pocket pays."""
+        return self.held_bonus_minor + self.posted_bonus_minor
 
     def check_invariants(self) -> None:
         """Raises InvariantBroken when the figures contradict the state."""
-        if self.held_minor < 0 or self.posted_minor < 0 or (self.held_minor > 0 and self.state is not HoldState.OPEN):
+        if (
+            not 0 <= self.held_bonus_minor <= self.held_minor
+            or not 0 <= self.posted_bonus_minor <= self.posted_minor
+            or self.presented_minor < 0
+            or self.refunded_minor < 0
+            or (self.held_minor > 0 and self.state is not HoldState.OPEN)
+        ):
             raise InvariantBroken(
                 f"account {self.account_id} hold {self.hold_id}: state {self.state} with held={self.held_minor}"
                 f" posted={self.posted_minor}"

@@ -13,8 +13,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from switch.contracts.message import Channel, EntryMode, Operation
+from switch.issuer.expiry import HoldExpiry
 
-__all__ = ["DEFAULT_PIPELINE", "Limit", "Limits", "MerchantRules", "Program", "SecurityCodePolicy"]
+__all__ = [
+    "DEFAULT_PIPELINE",
+    "ClearingRules",
+    "Limit",
+    "Limits",
+    "MerchantRules",
+    "OverCapture",
+    "Program",
+    "SecurityCodePolicy",
+]
 
 #: The rules in the order in which a purchase meets them; names from ``switch.issuer.rules``.
 DEFAULT_PIPELINE = (
@@ -91,6 +101,41 @@ class MerchantRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{text!r} is not an ISO 3166 alpha-2 country")
 
 
+class OverCapture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much more than was held these merchants may present without a person's being told (tips, say)."""
+
+    mcc: tuple[str, ...]
+    percent: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.percent <= 100:
+            raise ValueError("percent is between 0 and 100")
+        for text in self.mcc:
+            if not _MCC_RANGE.match(text):
+                raise ValueError(f"{text!r} is neither an MCC nor a range of MCCs")
+
+
+class ClearingRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[program.clearing]``: what is usual in clearing. All is booked; what is not usual is shown to a person."""
+
+    over_capture_percent: int = 0  # where no row of ``over_capture`` names the MCC
+    over_capture: tuple[OverCapture, ...] = ()
+    match_window_days: int = 120  # how far back a purchase is looked for, where no reference of the network names it
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.over_capture_percent <= 100:
+            raise ValueError("over_capture_percent is between 0 and 100")
+        if not 1 <= self.match_window_days <= 400:
+            raise ValueError("match_window_days is between 1 and 400")
+
+    def over_capture_allowed(self, held_minor: int, mcc: str) -> int:
+        """How much beyond ``held_minor`` is usual for this merchant."""
+        for row in self.over_capture:
+            if in_ranges(mcc, row.mcc):
+                return held_minor * row.percent // 100
+        return held_minor * self.over_capture_percent // 100
+
+
 class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
     """One product. ``dict=True`` only lets derived values be cached beside the data."""
 
@@ -111,6 +156,8 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     partial_approval: bool = False
     limits: Limits = Limits()
     merchants: MerchantRules = MerchantRules()
+    hold_expiry: HoldExpiry = HoldExpiry()
+    clearing: ClearingRules = ClearingRules()
     pipeline: tuple[str, ...] = DEFAULT_PIPELINE
 
     def __post_init__(self) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from switch.contracts.message import ORIGINAL_AMOUNT, Answer, Balance, Kind, Operation
 from switch.contracts.reason import Reason
 from switch.issuer.account import EntryKind, Movement, Side
 from switch.issuer.case import Case, Decision, Seen, Step, approval_code, balances
-from switch.issuer.change import set_held
-from switch.issuer.hold import Hold, HoldState
+from switch.issuer.change import post, set_held
+from switch.issuer.hold import HoldState
 from switch.issuer.matching import find_original, tombstone_fits
+from switch.issuer.opening import hold_deadline, new_purchase
 from switch.issuer.program import DEFAULT_PIPELINE
 from switch.issuer.rules import RULES, spending_amount
 from switch.issuer.stored import StoredMessage
@@ -104,11 +107,12 @@ def _approve(case: Case, trace: tuple[Step, ...], approved_minor: int | None) ->
             value = spending_amount(case)
             assert value is not None, "the currency rule passed"
             movement = Movement(EntryKind.REFUND, Side.NETWORK, Side.AVAILABLE, value, account.seq + 1)
+            begun = new_purchase(case, approval_code=code, credit=True)
             return Decision(
                 answer=Answer(reason=Reason.APPROVED, approval_code=code, cvv2_result=cvv2),
                 trace=trace,
                 movements=(movement,),
-                hold=_new_purchase(case, HoldState.POSTED, value, credit=True),
+                hold=msgspec.structs.replace(begun, state=HoldState.POSTED, authorized_minor=value, posted_minor=value),
                 moved_minor=value,
             )
         case _:
@@ -122,13 +126,12 @@ def _spend(case: Case, trace: tuple[Step, ...], approved_minor: int, code: str, 
     """An authorization sets the approved amount aside; a single message posts it at once."""
     account = case.view.account
     assert account is not None
-    holds = case.request.kind is Kind.AUTHORIZATION
-    hold_id = account.seq + 1
-    movement = (
-        Movement(EntryKind.HOLD, Side.AVAILABLE, Side.HELD, approved_minor, hold_id)
-        if holds
-        else Movement(EntryKind.POSTING, Side.AVAILABLE, Side.NETWORK, approved_minor, hold_id)
-    )
+    begun = new_purchase(case, approval_code=code)
+    if case.request.kind is Kind.AUTHORIZATION:
+        begun = msgspec.structs.replace(begun, expires_at=hold_deadline(case, approved_minor))
+        change = set_held(account, begun, approved_minor, HoldState.OPEN)
+    else:
+        change = post(account, msgspec.structs.replace(begun, authorized_minor=approved_minor), approved_minor)
     partial = approved_minor < (spending_amount(case) or 0)
     asked = Balance(amount_type=ORIGINAL_AMOUNT, currency=case.request.currency, amount_minor=case.request.amount_minor)
     answer = Answer(
@@ -142,8 +145,8 @@ def _spend(case: Case, trace: tuple[Step, ...], approved_minor: int, code: str, 
     return Decision(
         answer=answer,
         trace=trace,
-        movements=(movement,),
-        hold=_new_purchase(case, HoldState.OPEN if holds else HoldState.POSTED, approved_minor),
+        movements=change.movements,
+        hold=change.hold,
         usage=_spent(case, approved_minor, 1),
         moved_minor=approved_minor,
     )
@@ -163,7 +166,11 @@ def _increase(case: Case, trace: tuple[Step, ...], amount_minor: int, code: str)
         seen |= {"amount": hold.held_minor + amount_minor, "limit": limit}
         step = Step("increment", Reason.OVER_AMOUNT_LIMIT, seen)
         return Decision(answer=Answer(reason=Reason.OVER_AMOUNT_LIMIT), trace=(*trace, step))
-    change = set_held(hold, hold.held_minor + amount_minor, HoldState.OPEN)
+    account = case.view.account
+    assert account is not None, "the hold has one"
+    later = hold_deadline(case, hold.held_minor + amount_minor)
+    hold = msgspec.structs.replace(hold, expires_at=max(later, hold.expires_at or later))
+    change = set_held(account, hold, hold.held_minor + amount_minor, HoldState.OPEN)
     return Decision(
         answer=Answer(reason=Reason.APPROVED, approval_code=code),
         trace=(*trace, Step("increment", "pass", seen)),
@@ -171,24 +178,6 @@ def _increase(case: Case, trace: tuple[Step, ...], amount_minor: int, code: str)
         hold=change.hold,
         usage=_spent(case, amount_minor, 0),
         moved_minor=amount_minor,
-    )
-
-
-def _new_purchase(case: Case, state: HoldState, amount_minor: int, *, credit: bool = False) -> Hold:
-    account, card = case.view.account, case.view.card
-    assert account is not None and card is not None
-    is_open = state is HoldState.OPEN
-    return Hold(
-        account_id=account.account_id,
-        hold_id=account.seq + 1,
-        card_id=card.card_id,
-        state=state,
-        authorized_minor=amount_minor,
-        held_minor=amount_minor if is_open else 0,
-        posted_minor=0 if is_open else amount_minor,
-        credit=credit,
-        mcc=case.request.mcc,
-        opened_at=case.now,
     )
 
 

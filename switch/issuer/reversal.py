@@ -99,8 +99,9 @@ def take_back(case: Case, hold: Hold, final_minor: int, end: HoldState) -> tuple
     """Lowers a purchase to ``final_minor``, and gives the difference back to the limits that still run."""
     posted = hold.state is HoldState.POSTED
     current = hold.posted_minor if posted else hold.held_minor
-    change = (set_posted if posted else set_held)(hold, final_minor, end)
-    card = case.view.card
+    account, card = case.view.account, case.view.card
+    assert account is not None, "the purchase has one"
+    change = set_posted(hold, final_minor, end) if posted else set_held(account, hold, final_minor, end)
     if card is None or hold.credit:
         return change, None
     program = case.view.program

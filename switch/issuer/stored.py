@@ -27,7 +27,7 @@ _KEY_BYTES = 16
 
 def idempotency_key(request: Request, pan_lookup: bytes) -> bytes:
     """16 bytes that are equal for a message and its repeats, and for nothing else."""
-    parts = (
+    parts: tuple[str, ...] = (
         request.network,
         request.kind,
         # Without DE7 the day of receipt has to do: a STAN comes round again.
@@ -36,6 +36,9 @@ def idempotency_key(request: Request, pan_lookup: bytes) -> bytes:
         request.acquirer_id,
         request.retrieval_reference,
     )
+    if request.clearing is not None:
+        # A file is never sent twice under one name with other contents, so a record is known by its place in it.
+        parts = (request.network, request.kind, request.clearing.file_id, str(request.clearing.record))
     # 0x1f separates the elements: none of them can hold a control character past the codec.
     return hashlib.blake2b("\x1f".join(parts).encode(), key=pan_lookup, digest_size=_KEY_BYTES).digest()
 
@@ -46,7 +49,7 @@ def fingerprint(request: Request) -> bytes:
     What a network may not keep (track data with the expiry, codes) is left out: a repeat comes without it.
     """
     original = request.original
-    parts = (
+    parts: tuple[str, ...] = (
         request.operation,
         str(request.amount_minor),
         request.currency,
@@ -58,6 +61,19 @@ def fingerprint(request: Request) -> bytes:
         "" if original is None else f"{original.mti}{original.stan}{original.transmitted}",
         "" if request.replacement_amount_minor is None else str(request.replacement_amount_minor),
     )
+    if (clearing := request.clearing) is not None:
+        # A person's instruction is no part of what the record says.
+        parts += (
+            clearing.kind,
+            clearing.acquirer_reference,
+            f"{clearing.sequence}/{clearing.sequence_count}",
+            "f" if clearing.final else "",
+            str(request.billing_amount_minor),
+            request.billing_currency,
+            request.network_reference,
+            request.retrieval_reference,
+            request.approval_code,
+        )
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=_KEY_BYTES).digest()
 
 
@@ -69,6 +85,8 @@ class MessageState(StrEnum):
     TOMBSTONE_MET = "tombstone_met"  # ... and the original has come since
     REVERSED = "reversed"  # an increment, or one of several postings, that was taken back
     WITHDRAWN = "withdrawn"  # the approval came after the deadline and was taken back
+    IN_DOUBT = "in_doubt"  # a clearing record: a person has to say
+    REJECTED = "rejected"  # ... and said that it is not booked
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):

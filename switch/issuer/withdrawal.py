@@ -4,7 +4,7 @@ The deadline had passed and 91 was sent; then the approval became durable all th
 
 The network counts the request as not approved, so the money must not stay set aside. The stored answer becomes 91 as
 well, so that a repeat hears what the network heard first. If, however, the network counts on the approval by now (it
-was heard, or a stand-in or financial advice was booked on it), nothing is taken back.
+was heard, or a stand-in, a financial advice or a presentment was booked on it), nothing is taken back.
 
 Who has heard it: the message that brought it about was answered once, and ``repeats_answered`` times more. Each answer
 that came too late, the first one's or a repeat's, comes here and takes itself off the count; the one that finds no
@@ -22,7 +22,7 @@ from switch.issuer.stored import MessageState
 
 __all__ = ["decide_withdrawal"]
 
-_ADVICES = frozenset({Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE})
+_ADVICES = frozenset({Kind.AUTHORIZATION_ADVICE, Kind.FINANCIAL_ADVICE, Kind.PRESENTMENT})
 _MISSED = Answer(reason=Reason.DEADLINE_MISSED)
 
 

@@ -11,7 +11,9 @@ import msgspec
 
 from switch.contracts.errors import JournalRefused
 from switch.issuer.account import EntryKind, Movement, Side, book
+from switch.issuer.books import Notice
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
+from switch.journal.clearing_rows import notice_row
 from switch.journal.connection import Connection, translated
 from switch.journal.rows import account_of, entry_row
 
@@ -130,10 +132,11 @@ async def change_credential(connection: Connection, credential_id: int, *, statu
 
 
 async def load_account(
-    connection: Connection, pan_lookup: bytes, amount_minor: int, reference: str, now: datetime
+    connection: Connection, pan_lookup: bytes, amount_minor: int, reference: str, now: datetime, *, bonus: bool = False
 ) -> bool:
-    """Credits money that came in outside the networks. The same reference loads the same card once, whichever of its
-    numbers names it.
+    """Credits money that came in outside the networks, or with ``bonus`` value that the issuer gives. The same
+    reference loads the same card once, whichever of its numbers names it. An account below its floor is recovered by it
+    first.
 
     Returns False when the reference was booked before. Raises JournalRefused, also when it was booked with
     another amount, and InvariantBroken for an amount that is not above zero.
@@ -159,7 +162,12 @@ async def load_account(
                 raise JournalRefused(f"this reference was loaded before, with {booked} and not {amount_minor}")
             if booked is not None:
                 return False
-            entry = book(account, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, amount_minor))
+            movement = (
+                Movement(EntryKind.BONUS, Side.PROMOTION, Side.BONUS_AVAILABLE, amount_minor)
+                if bonus
+                else Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, amount_minor)
+            )
+            entry = book(account, movement)
             now_us = microseconds(now)
             digest = entry_hash(entry, "load", key, now_us, now_us, account.head_hash)
             chained = ChainedEntry(entry, "load", key, now, now, account.head_hash, digest)
@@ -168,4 +176,9 @@ async def load_account(
                 [entry_row(chained)],
                 [(account.account_id, row["version"])],
             )
+            available = entry.posted_after - entry.held_after
+            if account.recovering and available >= account.floor_minor:
+                facts: dict[str, str | int] = {"available": available, "currency": account.currency}
+                notice = Notice(account.account_id, key, "balance_recovered", facts)
+                await connection.fetchval("SELECT record_beside('{}', '{}', $1, '{}')", [notice_row(notice, now)])
     return True

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from switch.issuer.account import Side
 from switch.journal.chain import GENESIS, ChainedEntry, entry_hash, microseconds
 from switch.journal.connection import Connection, translated
 from switch.journal.rows import Row, chained_entry_of
@@ -28,6 +29,10 @@ __all__ = [
     "programs_in_use",
     "verify",
 ]
+
+
+#: The sides of the bonus pocket, as the journal spells them.
+_BONUS_SIDES = frozenset({str(Side.BONUS_AVAILABLE), str(Side.BONUS_HELD)})
 
 
 class AccountShown(msgspec.Struct, frozen=True):
@@ -211,12 +216,16 @@ async def verify(connection: Connection, account_id: int, shown: AccountShown) -
     """
     faults: list[Fault] = []
     head, posted, held, seq = GENESIS, 0, 0, 0
+    bonus_posted, bonus_held = 0, 0
     async for row in _entry_rows(connection, account_id):
         seq += 1
         if row["seq"] != seq:
             faults.append(Fault(account_id, row["seq"], f"expected entry {seq}: entries are missing"))
             seq = row["seq"]
         posted, held = posted + row["posted_delta"], held + row["held_delta"]
+        for side, sign in ((row["credit"], row["amount"]), (row["debit"], -row["amount"])):
+            bonus_posted += sign if side in _BONUS_SIDES else 0
+            bonus_held += sign if side == Side.BONUS_HELD else 0
         if (posted, held) != (row["posted_after"], row["held_after"]):
             faults.append(Fault(account_id, seq, "the balances are not the ones before plus the entry"))
             posted, held = row["posted_after"], row["held_after"]
@@ -235,9 +244,23 @@ async def verify(connection: Connection, account_id: int, shown: AccountShown) -
             )
         )
     with translated():
-        stored_head = await connection.fetchval("SELECT head_hash FROM account WHERE account_id = $1", account_id)
-        open_holds = await connection.fetchval(
-            "SELECT coalesce(sum(held), 0)::bigint FROM hold WHERE account_id = $1", account_id
+        row = await connection.fetchrow(
+            "SELECT head_hash, bonus_posted, bonus_held FROM account WHERE account_id = $1", account_id
+        )
+        open_holds, open_bonus = await connection.fetchrow(
+            "SELECT coalesce(sum(held), 0)::bigint, coalesce(sum(held_bonus), 0)::bigint FROM hold"
+            " WHERE account_id = $1",
+            account_id,
+        )
+    stored_head, stored_posted, stored_held = (None, 0, 0) if row is None else row.values()
+    if (stored_posted, stored_held, open_bonus) != (bonus_posted, bonus_held, bonus_held):
+        faults.append(
+            Fault(
+                account_id,
+                0,
+                f"the account says bonus posted={stored_posted} held={stored_held} (holds: {open_bonus}),"
+                f" the journal posted={bonus_posted} held={bonus_held}",
+            )
         )
     if stored_head != head:
         faults.append(Fault(account_id, 0, "the head of the chain is not the newest entry"))

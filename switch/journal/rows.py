@@ -62,6 +62,8 @@ def account_of(row: Row) -> Account:
         row["floor"],
         row["seq"],
         row["head_hash"],
+        row["bonus_posted"],
+        row["bonus_held"],
     )
 
 
@@ -124,6 +126,13 @@ def hold_of(row: Row) -> Hold:
         row["credit"],
         row["mcc"],
         row["opened_at"],
+        row["begun_by"],
+        row["approval_code"],
+        row["expires_at"],
+        row["presented"],
+        row["refunded"],
+        row["held_bonus"],
+        row["posted_bonus"],
     )
 
 
@@ -140,6 +149,13 @@ def hold_row(hold: Hold) -> tuple[object, ...]:
         hold.credit,
         hold.mcc,
         hold.opened_at,
+        hold.begun_by,
+        hold.approval_code,
+        hold.expires_at,
+        hold.presented_minor,
+        hold.refunded_minor,
+        hold.held_bonus_minor,
+        hold.posted_bonus_minor,
     )
 
 
@@ -277,6 +293,8 @@ def amendment_row(message: StoredMessage, unheard: int) -> tuple[object, ...]:
         message.answer.response_code,
         _encode_json(message.answer).decode(),
         unheard,
+        message.hold_id,
+        message.moved_minor,
     )
 
 

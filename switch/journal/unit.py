@@ -24,12 +24,16 @@ from datetime import datetime
 from math import inf
 
 from switch.contracts.errors import CommitUnknown, DatabaseUnavailable
+from switch.contracts.message import Kind
 from switch.issuer.account import Account
 from switch.issuer.books import Booking, Books, Item
 from switch.issuer.case import Decision, SecurityCodePort
 from switch.issuer.matching import TOMBSTONE_LIFE
 from switch.issuer.program import Program
+from switch.issuer.stored import StoredMessage
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
+from switch.journal.clearing_load import bound_purchases, load_clearing
+from switch.journal.clearing_rows import change_row, item_row, notice_row
 from switch.journal.connection import BY_INDEX, Connection, DatabaseSettings, Overtaken, connect, translated
 from switch.journal.rows import (
     account_of,
@@ -48,6 +52,14 @@ from switch.journal.rows import (
 __all__ = ["UnitOfWork"]
 
 _LOAD = "SELECT * FROM load_unit($1, $2, $3)"
+_LOCK_DUE = "SELECT * FROM lock_due($1, $2)"
+_OPEN_HOLDS = """
+    SELECT h AS hold, c.program, u AS usage
+      FROM hold h JOIN card c USING (card_id) LEFT JOIN limit_usage u ON u.account_id = h.account_id
+                                                                      AND u.card_id = h.card_id
+     WHERE h.account_id = ANY ($1) AND h.state = 'open'
+"""
+_RECORD_BESIDE = "SELECT record_beside($1, $2, $3, $4)"
 _RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _CANDIDATES = """
     WITH wanted AS (
@@ -73,7 +85,7 @@ _ADVICES_ON_HOLD = """
     SELECT m.* FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, key)
       JOIN message_key late USING (account_id, key)
       JOIN message_key m USING (account_id, hold_id)
-     WHERE m.kind IN ('authorization_advice', 'financial_advice') AND m.decided_at >= late.decided_at
+     WHERE m.kind IN ('authorization_advice', 'financial_advice', 'presentment') AND m.decided_at >= late.decided_at
 """
 _HOLDS = """
     SELECT h.* FROM hold h
@@ -175,6 +187,9 @@ class UnitOfWork:
         with translated():
             books, versions = await self._load(connection, items, lock=False)
         decisions = _decide(books, items)
+        if _has_more(books):
+            await self._record_whole(connection, books, versions)
+            return decisions
         with translated(committing=True):
             await self._record(connection, books, versions)
         return decisions
@@ -186,11 +201,41 @@ class UnitOfWork:
             await connection.execute("BEGIN")
             books, versions = await self._load(connection, items, lock=True)
         decisions = _decide(books, items)
-        with translated():
-            await self._record(connection, books, versions)
-        with translated(committing=True):
-            await connection.execute("COMMIT")
+        await self._record_whole(connection, books, versions, begun=True)
         return decisions
+
+    async def expire(self, accounts_max: int) -> int:
+        """Releases the holds that are due on at most so many accounts; returns how many accounts were looked at.
+
+        What another daemon is looking at, or deciding on under locks, is left to it. Raises as :meth:`run`; what was
+        not committed is due still.
+        """
+        self._began_at = asyncio.get_running_loop().time()
+        self._overdue = False
+        self._watch()
+        try:
+            return await self._expire(await self._connected(), accounts_max)
+        except BaseException:
+            self._drop()
+            raise
+        finally:
+            self._began_at = inf
+
+    async def _expire(self, connection: Connection, accounts_max: int) -> int:
+        now = self._clock()
+        with translated():
+            await connection.execute("BEGIN")
+            rows = await connection.fetch(_LOCK_DUE, now, accounts_max)
+            books = Books(self._programs, self._security, now)
+            books.accounts = {row["account_id"]: account_of(row) for row in rows}
+            await self._load_open_holds(connection, books, list(books.accounts))
+        loaded = tuple(books.accounts.values())
+        for account_id in books.accounts:
+            books.expire_due(account_id)
+        books.check_invariants(loaded)
+        versions = [(row["account_id"], row["version"]) for row in rows]
+        await self._record_whole(connection, books, versions, begun=True)
+        return len(rows)
 
     async def close(self) -> None:
         """Closes the connection, if there is one."""
@@ -223,6 +268,7 @@ class UnitOfWork:
         books = Books(self._programs, self._security, self._moment)
         versions: list[tuple[int, int]] = []
         with_tombstones: set[int] = set()
+        with_due: list[int] = []
         for row, item in zip(rows, items, strict=True):
             account_id = row["account_id"]
             if account_id is not None and item.pan_lookup not in books.cards:
@@ -235,6 +281,8 @@ class UnitOfWork:
                     books.usages[card.card_id] = usage_of(row)
                 if row["tombstones"]:
                     with_tombstones.add(account_id)
+                if (due := row["expiry_due"]) is not None and due <= self._moment:
+                    with_due.append(account_id)
             if row["stored"] is not None:
                 stored = stored_of(row["stored"])
                 books.stored[stored.account_id, stored.key] = stored
@@ -242,8 +290,24 @@ class UnitOfWork:
             for row in await connection.fetch(_TOMBSTONES, list(with_tombstones), books.now - TOMBSTONE_LIFE):
                 message = stored_of(row)
                 books.tombstones.setdefault(message.card_id, {})[message.key] = message
+        if with_due:
+            await self._load_open_holds(connection, books, with_due)
         await self._load_history(connection, books, items)
+        if any(item.request.kind is Kind.PRESENTMENT for item in items):
+            await load_clearing(connection, books, items)
+        await self._load_holds(connection, books, items)
         return books, versions
+
+    async def _load_open_holds(self, connection: Connection, books: Books, accounts: Sequence[int]) -> None:
+        """All that is open on these accounts: one may be due, and the next is then known."""
+        for account_id in accounts:
+            books.open_holds_known[account_id] = {}
+        for row in await connection.fetch(_OPEN_HOLDS, accounts):
+            hold = hold_of(row["hold"])
+            books.holds.setdefault(hold.account_id, {})[hold.hold_id] = hold
+            books.open_holds_known[hold.account_id][hold.card_id] = row["program"]
+            if row["usage"] is not None and hold.card_id not in books.usages:
+                books.usages[hold.card_id] = usage_of(row["usage"])
 
     async def _load_history(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
         """Originals that reversals, advices and increments may mean, and the purchases that those moved."""
@@ -251,6 +315,8 @@ class UnitOfWork:
         for item in items:
             request, card = item.request, books.cards.get(item.pan_lookup)
             if card is None or item.withdraw or (request.kind.is_request and not request.incremental):
+                continue
+            if request.kind is Kind.PRESENTMENT:
                 continue
             original_stan = "" if request.original is None else request.original.stan
             bare = not (request.retrieval_reference or original_stan or request.network_reference)
@@ -267,18 +333,15 @@ class UnitOfWork:
         if wanted:
             for row in await connection.fetch(_CANDIDATES, *map(list, zip(*wanted, strict=True))):
                 books.remember(stored_of(row), row["decided_at"])
-        withdrawn = [
-            message
-            for item in items
-            if item.withdraw and item.pan_lookup in books.cards
-            if (message := books.stored.get((books.cards[item.pan_lookup].account_id, item.key))) is not None
-            if message.hold_id is not None
-        ]
-        if withdrawn:
+        if withdrawn := _withdrawn(books, items):
             # No index finds these: withdrawals are too rare for one. The account's messages are walked.
             refs = [message.account_id for message in withdrawn], [message.key for message in withdrawn]
             for row in await connection.fetch(_ADVICES_ON_HOLD, *refs):
                 books.remember(stored_of(row), row["decided_at"])
+
+    async def _load_holds(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
+        """The purchases that what was loaded has moved."""
+        withdrawn = _withdrawn(books, items)
         tombstones = [message for of_card in books.tombstones.values() for message in of_card.values()]
         candidates = [candidate.message for of_card in books.candidates.values() for candidate in of_card.values()]
         holds = {
@@ -286,11 +349,42 @@ class UnitOfWork:
             for message in (*candidates, *withdrawn, *tombstones)
             if message.hold_id is not None
         }
+        holds |= {
+            (record.account_id, record.hold_id)
+            for of_account in books.clearing_items.values()
+            for record in of_account.values()
+            if record.hold_id is not None
+        }
+        holds |= bound_purchases(books, items)
+        holds -= {(account_id, hold_id) for account_id, known in books.holds.items() for hold_id in known}
         if holds:
             accounts, ids = zip(*holds, strict=True)
             for row in await connection.fetch(_HOLDS, accounts, ids):
                 hold = hold_of(row)
                 books.holds.setdefault(hold.account_id, {})[hold.hold_id] = hold
+
+    async def _record_whole(
+        self, connection: Connection, books: Books, versions: Sequence[tuple[int, int]], *, begun: bool = False
+    ) -> None:
+        """Writes the batch in a transaction of several statements, which ``begun`` says is open already."""
+        with translated():
+            if not begun:
+                await connection.execute("BEGIN")
+            await self._record(connection, books, versions)
+            if _has_more(books):
+                await self._record_beside(connection, books)
+        with translated(committing=True):
+            await connection.execute("COMMIT")
+
+    async def _record_beside(self, connection: Connection, books: Books) -> None:
+        now = books.now
+        await connection.fetchval(
+            _RECORD_BESIDE,
+            [item_row(step, now) for step in books.item_steps if step.before is None],
+            [change_row(step, now) for step in books.item_steps if step.before is not None],
+            [notice_row(notice, now) for notice in books.notices],
+            [(account_id, books.next_due(account_id)) for account_id in books.open_holds_known],
+        )
 
     async def _record(self, connection: Connection, books: Books, versions: Sequence[tuple[int, int]]) -> None:
         now = books.now
@@ -312,6 +406,22 @@ class UnitOfWork:
         )
 
 
+def _has_more(books: Books) -> bool:
+    """Whether the batch has what ``record_beside`` writes."""
+    return bool(books.item_steps or books.notices or books.open_holds_known)
+
+
+def _withdrawn(books: Books, items: Sequence[Item]) -> list[StoredMessage]:
+    """The late approvals that the batch is to take back."""
+    return [
+        message
+        for item in items
+        if item.withdraw and item.pan_lookup in books.cards
+        if (message := books.stored.get((books.cards[item.pan_lookup].account_id, item.key))) is not None
+        if message.hold_id is not None
+    ]
+
+
 def _decide(books: Books, items: Sequence[Item]) -> list[Decision]:
     loaded = tuple(books.accounts.values())
     decisions = [books.decide(item) for item in items]
@@ -325,11 +435,9 @@ def chain(bookings: Sequence[Booking], accounts: Mapping[int, Account], now: dat
     now_us = microseconds(now)
     chained: list[ChainedEntry] = []
     for booking in bookings:
-        entry, item = booking.entry, booking.item
-        cause = "withdrawal" if item.withdraw else "message"
-        sent = item.request.transmitted_at
+        entry, cause, key, sent = booking.entry, booking.cause, booking.key, booking.transmitted_at
         head = heads.get(entry.account_id) or accounts[entry.account_id].head_hash
-        digest = entry_hash(entry, cause, item.key, microseconds(sent), now_us, head)
+        digest = entry_hash(entry, cause, key, microseconds(sent), now_us, head)
         heads[entry.account_id] = digest
-        chained.append(ChainedEntry(entry, cause, item.key, sent, now, head, digest))
+        chained.append(ChainedEntry(entry, cause, key, sent, now, head, digest))
     return chained

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from switch.contracts.clearing import Clearing, ClearingKind, Instruction, InstructionKind
 from switch.contracts.message import (
     Answer,
     Channel,
@@ -76,6 +77,22 @@ ODDITIES: tuple[dict[str, Any], ...] = (
 amounts = st.sampled_from([500, 1_000, 1_000, 1_000, 0, 1, 999, 1_001, 3_000, MAX]) | st.integers(0, 5_000)
 
 
+clearings = st.builds(
+    Clearing,
+    kind=st.sampled_from([ClearingKind.PRESENTMENT] * 4 + list(ClearingKind)),
+    file_id=st.just("F"),
+    record=st.integers(1, 2),
+    acquirer_reference=st.sampled_from(["", "ARN-1", "ARN-2"]),
+    sequence=st.integers(1, 2),
+    sequence_count=st.integers(0, 2),
+    final=st.booleans(),
+    instruction=st.none()
+    | st.builds(
+        Instruction, kind=st.sampled_from(InstructionKind), by=st.just("ann"), hold_id=st.none() | st.integers(2, 4)
+    ),
+)
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
     changes: dict[str, Any] = {
@@ -86,6 +103,8 @@ def requests(draw: st.DrawFn) -> Request:
     kind = draw(st.sampled_from([*Kind, Kind.REVERSAL]))
     for oddity in draw(st.lists(st.sampled_from(ODDITIES), max_size=3)):
         changes |= oddity
+    if kind is Kind.PRESENTMENT:
+        changes |= {"stan": "", "transmitted": "", "clearing": draw(clearings)}
     return a_request(kind, draw(amounts), **changes)
 
 

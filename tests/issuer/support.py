@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from switch.contracts.clearing import Clearing, ClearingKind
 from switch.contracts.message import Kind, Operation, OriginalElements, Request
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan, Secret
@@ -33,6 +34,7 @@ MTI = {
     Kind.AUTHORIZATION_ADVICE: "0120",
     Kind.FINANCIAL_ADVICE: "0220",
     Kind.REVERSAL: "0400",
+    Kind.PRESENTMENT: "",
 }
 #: The published test key, so that a right code can be told from a wrong one.
 CODES = SecurityCodes({"plain": Secret("12345678" * 4)})
@@ -62,6 +64,12 @@ def a_request(kind: Kind = Kind.AUTHORIZATION, amount_minor: int = 1_000, /, **c
         "transmitted": "0615030000",
         "transmitted_at": NOON,
     }
+    if kind is Kind.PRESENTMENT:
+        plain |= {
+            "stan": "",
+            "transmitted": "",
+            "clearing": Clearing(kind=ClearingKind.PRESENTMENT, file_id="F", record=1),
+        }
     return Request(**{**plain, **changes})
 
 

@@ -21,8 +21,16 @@ EFFECTS = {
     (Side.AVAILABLE, Side.NETWORK): (-1, 0),
     (Side.NETWORK, Side.AVAILABLE): (+1, 0),
     (Side.FUNDING, Side.AVAILABLE): (+1, 0),
+    (Side.PROMOTION, Side.BONUS_AVAILABLE): (+1, 0),
+    (Side.BONUS_AVAILABLE, Side.BONUS_HELD): (0, +1),
+    (Side.BONUS_HELD, Side.BONUS_AVAILABLE): (0, -1),
+    (Side.BONUS_HELD, Side.NETWORK): (-1, -1),
+    (Side.BONUS_AVAILABLE, Side.NETWORK): (-1, 0),
+    (Side.NETWORK, Side.BONUS_AVAILABLE): (+1, 0),
 }
-OWN = {Side.AVAILABLE, Side.HELD}
+OWN = {Side.AVAILABLE, Side.HELD, Side.BONUS_AVAILABLE, Side.BONUS_HELD}
+#: An account that has enough of everything for any movement of 100.
+RICH = {"held_minor": 500, "bonus_posted_minor": 400, "bonus_held_minor": 200}
 
 
 def movement(debit: Side, credit: Side, amount: int = 100) -> Movement:
@@ -30,13 +38,20 @@ def movement(debit: Side, credit: Side, amount: int = 100) -> Movement:
 
 
 def after(account: Account, entry: Entry) -> Account:
-    return msgspec.structs.replace(account, posted_minor=entry.posted_after, held_minor=entry.held_after, seq=entry.seq)
+    return msgspec.structs.replace(
+        account,
+        posted_minor=entry.posted_after,
+        held_minor=entry.held_after,
+        seq=entry.seq,
+        bonus_posted_minor=entry.bonus_posted_after,
+        bonus_held_minor=entry.bonus_held_after,
+    )
 
 
 @pytest.mark.parametrize(("debit", "credit"), EFFECTS)
 def test_the_table_of_sides(debit: Side, credit: Side) -> None:
     posted, held = EFFECTS[debit, credit]
-    account = an_account(10_000, held_minor=500, seq=41)
+    account = an_account(10_000, seq=41, **RICH)
 
     entry = book(account, movement(debit, credit))
 
@@ -47,8 +62,9 @@ def test_the_table_of_sides(debit: Side, credit: Side) -> None:
 
 @pytest.mark.parametrize(("debit", "credit"), list(product(Side, Side)))
 def test_one_side_at_least_is_the_accounts_and_none_pays_itself(debit: Side, credit: Side) -> None:
-    account = an_account(10_000, held_minor=500)
-    if debit is credit or not {debit, credit} & OWN:
+    account = an_account(10_000, **RICH)
+    between = {debit, credit} in ({Side.AVAILABLE, Side.BONUS_AVAILABLE}, {Side.HELD, Side.BONUS_HELD})
+    if debit is credit or between or not {debit, credit} & OWN:
         with pytest.raises(InvariantBroken, match="account 3"):
             book(account, movement(debit, credit))
     else:
@@ -90,7 +106,12 @@ def test_money_is_conserved(opening: int, moved: list[Movement]) -> None:
         try:
             entry = book(account, each)
         except InvariantBroken:
-            assert each.debit is Side.HELD and each.amount_minor > account.held_minor
+            limits = {
+                Side.HELD: account.held_minor - account.bonus_held_minor,
+                Side.BONUS_HELD: account.bonus_held_minor,
+                Side.BONUS_AVAILABLE: account.bonus_available_minor,
+            }
+            assert each.amount_minor > limits[each.debit]
             continue
         booked += 1
         assert entry.posted_after - entry.posted_delta == account.posted_minor

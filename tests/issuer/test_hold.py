@@ -14,19 +14,20 @@ from switch.contracts.errors import InvariantBroken
 from switch.issuer.account import EntryKind, Movement, Side
 from switch.issuer.change import Change, post, set_held, set_posted
 from switch.issuer.hold import TRANSITIONS, Hold, HoldState, check_transition
-from tests.issuer.support import NOON
+from tests.issuer.support import NOON, an_account
 
 O, P, R, L, W = HoldState.OPEN, HoldState.POSTED, HoldState.REVERSED, HoldState.RELEASED, HoldState.WITHDRAWN  # noqa: E741 one letter each keeps the table below a table
 
 #: As the drawing in hold.py has it: from (row) to (column). x is allowed.
 TABLE = """
-              open  posted  reversed  released  withdrawn
-    -         x     x       .         .         .
-    open      x     x       x         x         x
-    posted    .     x       x         .         x
-    reversed  .     x       .         .         .
-    released  .     x       .         .         .
-    withdrawn x     x       .         .         .
+              open  posted  reversed  released  expired  withdrawn
+    -         x     x       .         .         .        .
+    open      x     x       x         x         x        x
+    posted    .     x       x         .         .        x
+    reversed  .     x       .         .         .        .
+    released  .     x       .         .         .        .
+    expired   .     x       .         .         .        .
+    withdrawn x     x       .         .         .        .
 """
 
 
@@ -100,7 +101,7 @@ def test_nothing_is_held_unless_the_state_is_open(hold: Hold, good: bool) -> Non
 def test_set_held(
     hold: Hold, held: int, movement: tuple[EntryKind, Side, Side, int] | None, state: HoldState, authorized: int
 ) -> None:
-    change = set_held(hold, held, R)
+    change = set_held(an_account(10_000, held_minor=100), hold, held, R)
 
     assert change.movements == (() if movement is None else (Movement(*movement, 2),))
     assert (change.hold.held_minor, change.hold.state, change.hold.authorized_minor) == (held, state, authorized)
@@ -136,7 +137,7 @@ def test_set_posted(credit: bool, posted: int, sides: tuple[Side, Side] | None) 
 def test_posting_takes_from_what_is_held_first(
     held: int, amount: int, movements: list[tuple[str, Side, Side, int]]
 ) -> None:
-    change = post(a_hold(O, held), amount)
+    change = post(an_account(10_000, held_minor=held), a_hold(O, held), amount)
 
     assert [(str(m.kind), m.debit, m.credit, m.amount_minor) for m in change.movements] == movements
     assert (change.hold.state, change.hold.held_minor, change.hold.posted_minor) == (P, 0, amount)
@@ -159,7 +160,7 @@ def figures(hold: Hold, change: Change) -> tuple[int, int]:
 @given(held=amounts, wanted=amounts, end=st.sampled_from([R, L, W]))
 def test_holds_agree_with_their_movements(held: int, wanted: int, end: HoldState) -> None:
     hold = a_hold(O, held)
-    change = set_held(hold, wanted, end)
+    change = set_held(an_account(10_000, held_minor=held), hold, wanted, end)
     assert figures(hold, change) == (change.hold.held_minor, change.hold.posted_minor) == (wanted, 0)
     assert change.hold.state is (O if wanted else end)
     change.hold.check_invariants()
@@ -177,5 +178,5 @@ def test_postings_agree_with_their_movements(posted: int, data: st.DataObject, c
 @given(held=amounts, amount=st.integers(1, 10**12))
 def test_posting_leaves_nothing_on_hold(held: int, amount: int) -> None:
     hold = a_hold(O, held)
-    change = post(hold, amount)
+    change = post(an_account(10_000, held_minor=held), hold, amount)
     assert figures(hold, change) == (0, amount) == (change.hold.held_minor, change.hold.posted_minor)

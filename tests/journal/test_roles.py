@@ -79,22 +79,24 @@ def test_who_may_look_a_number_up(database: Database, role: str, sees: bool) -> 
     on(database, scenario)
 
 
-ISSUING = {
-    "load_unit",
-    "record_unit",
+DAEMON = {"load_unit", "record_unit", "record_beside", "lock_due"}
+ISSUING = DAEMON | {
     "open_account",
     "next_card_id",
     "change_card",
     "add_credential",
     "next_credential_id",
     "change_credential",
+    "begin_clearing_file",
+    "advance_clearing_file",
+    "propose_clearing",
 }
 
 
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("switch_daemon", {"load_unit", "record_unit"}),
+        ("switch_daemon", DAEMON),
         ("switch_issuing", ISSUING),
         ("switch_console", set()),
         ("switch_auditor", set()),

@@ -1,0 +1,129 @@
+"""What the clearing records of a batch may mean: the purchases of their cards, and earlier records.
+
+Where a record's references find nothing, the account's own purchases are looked through, by approval code and by
+amount. No index serves that on purpose: it would cost every authorization something, and clearing can wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from switch.contracts.message import Kind
+from switch.issuer.books import Books, Item
+from switch.journal.clearing_rows import item_of
+from switch.journal.connection import Connection
+from switch.journal.rows import stored_of
+
+__all__ = ["bound_purchases", "load_clearing"]
+
+_BY_REFERENCE = """
+    WITH wanted AS (
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bytea[])
+                   AS w (account_id, card_id, retrieval_reference, network_reference, record_key)
+    ), found AS (
+        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, retrieval_reference)
+         WHERE m.retrieval_reference <> '' AND w.retrieval_reference <> '' AND m.card_id = w.card_id
+        UNION
+        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, network_reference)
+         WHERE m.network_reference <> '' AND w.network_reference <> '' AND m.card_id = w.card_id
+        UNION
+        SELECT m.account_id, m.key FROM wanted w JOIN message_key m
+            ON m.account_id = w.account_id AND m.key = w.record_key
+    )
+    SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
+"""
+_ITEMS = """
+    SELECT i.* FROM clearing_item i
+      JOIN unnest($1::bigint[], $2::text[]) AS w (account_id, acquirer_reference) USING (account_id, acquirer_reference)
+     WHERE i.acquirer_reference <> ''
+    UNION
+    SELECT i.* FROM clearing_item i
+      JOIN unnest($3::bigint[], $4::bytea[]) AS w (account_id, key) USING (account_id, key)
+"""
+_BY_PURCHASE = """
+    SELECT m.*
+      FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[]) AS w (account_id, card_id, approval_code,
+      amount) JOIN hold h ON h.account_id = w.account_id AND h.card_id = w.card_id AND h.opened_at > $5
+                 AND (h.approval_code = w.approval_code AND w.approval_code <> ''
+                      OR h.state = 'open' AND h.held = w.amount)
+      JOIN message_key m ON m.account_id = h.account_id AND m.key = h.begun_by
+"""
+
+#: No program looks further back (``ClearingRules.match_window_days``).
+_WINDOW = timedelta(days=400)
+
+
+async def load_clearing(connection: Connection, books: Books, items: Sequence[Item]) -> None:
+    """Earlier records under the same acquirer reference, and the messages that the records of the batch may belong
+    to.
+    """
+    records = [item for item in items if item.request.kind is Kind.PRESENTMENT]
+    known = [(item, card) for item in records if (card := books.cards.get(item.pan_lookup)) is not None]
+    await _load_items(connection, books, records)
+    if not known:
+        return
+    wanted = [
+        (
+            card.account_id,
+            card.card_id,
+            item.request.retrieval_reference,
+            item.request.network_reference,
+            record_key,
+        )
+        for item, card in known
+        # The message of an earlier record under the same reference tells what that was.
+        for record_key in (
+            [b""]
+            + [
+                record.key
+                for record in books.clearing_items.get(card.account_id, {}).values()
+                if item.request.clearing is not None
+                and record.acquirer_reference == item.request.clearing.acquirer_reference
+            ]
+        )
+    ]
+    found: set[int] = set()
+    for row in await connection.fetch(_BY_REFERENCE, *map(list, zip(*wanted, strict=True))):
+        message = stored_of(row)
+        books.remember(message, row["decided_at"])
+        if message.hold_id is not None and message.kind is not Kind.PRESENTMENT:
+            found.add(message.card_id)
+    loose = [
+        (card.account_id, card.card_id, item.request.approval_code, item.request.amount_minor)
+        for item, card in known
+        # Several records of one card may mean several purchases: looking once more costs little.
+        if card.card_id not in found or not (item.request.retrieval_reference or item.request.network_reference)
+    ]
+    if loose:
+        columns = map(list, zip(*loose, strict=True))
+        for row in await connection.fetch(_BY_PURCHASE, *columns, books.now - _WINDOW):
+            books.remember(stored_of(row), row["decided_at"])
+
+
+async def _load_items(connection: Connection, books: Books, records: Sequence[Item]) -> None:
+    referenced, own = [], []
+    for item in records:
+        card, clearing = books.cards.get(item.pan_lookup), item.request.clearing
+        account_id = 0 if card is None else card.account_id
+        if clearing is not None and clearing.acquirer_reference and account_id:
+            referenced.append((account_id, clearing.acquirer_reference))
+        if clearing is not None and clearing.instruction is not None:
+            own.append((account_id, item.key))
+    if not referenced and not own:
+        return
+    columns = [[one[0] for one in referenced], [one[1] for one in referenced], [x[0] for x in own], [x[1] for x in own]]
+    for row in await connection.fetch(_ITEMS, *columns):
+        record = item_of(row)
+        books.clearing_items.setdefault(record.account_id, {})[record.key] = record
+
+
+def bound_purchases(books: Books, items: Sequence[Item]) -> set[tuple[int, int]]:
+    """Account and hold of the purchases that people's instructions name."""
+    bound = set()
+    for item in items:
+        card, clearing = books.cards.get(item.pan_lookup), item.request.clearing
+        instruction = None if clearing is None else clearing.instruction
+        if card is not None and instruction is not None and instruction.hold_id is not None:
+            bound.add((card.account_id, instruction.hold_id))
+    return bound
