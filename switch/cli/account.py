@@ -110,8 +110,12 @@ def list_accounts(config: Path, as_json: bool) -> None:
 @click.option("--card", "number", required=True, help="A card number, or - to read it from stdin.")
 @click.option("--amount", "amount_minor", type=click.IntRange(1, _LOAD_MAX), required=True, help="Minor units.")
 @click.option("--reference", help="Loads once however often it is repeated. Without it, a new one is drawn.")
-def load(config: Path, number: str, amount_minor: int, reference: str | None) -> None:
-    """Credit money that came in outside the networks."""
+@click.option("--bonus", is_flag=True, help="Value that the issuer gives. It is spent before the cardholder's money.")
+def load(config: Path, number: str, amount_minor: int, reference: str | None, bonus: bool) -> None:
+    """Credit money that came in outside the networks.
+
+    An account below its floor is recovered by it first: nothing can be spent until it is above again.
+    """
     pan = card_number(number)
     name = reference or f"load-{secrets.token_hex(8)}"
 
@@ -119,7 +123,7 @@ def load(config: Path, number: str, amount_minor: int, reference: str | None) ->
         lookup = load_vault(settings.vault).lookup(pan)
         if await reads.account_of_card(connection, lookup) is None:
             raise SwitchError(f"there is no card {pan.masked}")
-        return await issuing.load_account(connection, lookup, amount_minor, name, datetime.now(UTC))
+        return await issuing.load_account(connection, lookup, amount_minor, name, datetime.now(UTC), bonus=bonus)
 
     if with_database(config, work, issuing=True):
         click.echo(f"{pan.masked}: loaded {amount_minor:,} (reference {name})")

@@ -11,6 +11,7 @@ from simulators.command import acquirer
 from switch.cli.account import account
 from switch.cli.bench import bench
 from switch.cli.card import card
+from switch.cli.clearing import clearing
 from switch.cli.credential import credential
 from switch.cli.journal import journal
 from switch.cli.run import check_config, dev, migrate_command, serve_command
@@ -42,6 +43,7 @@ switch.add_command(card)
 card.add_command(credential)
 switch.add_command(account)
 switch.add_command(journal)
+switch.add_command(clearing)
 switch.add_command(acquirer)
 switch.add_command(bench)
 

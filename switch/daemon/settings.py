@@ -26,6 +26,7 @@ from switch.vault.security_code import SecurityCodes
 from switch.wire.dialect import Dialect, load_dialect, specs_root
 
 __all__ = [
+    "ClearingSettings",
     "LogSettings",
     "OperationsSettings",
     "Settings",
@@ -64,6 +65,12 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     file: Path | None = None
 
 
+class ClearingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[clearing]``: whether two people must agree on what becomes of a record in doubt."""
+
+    two_person: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
@@ -74,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     listener: tuple[ListenerSettings, ...] = ()
     dialer: tuple[DialerSettings, ...] = ()
     processing: BatchSettings = BatchSettings()
+    clearing: ClearingSettings = ClearingSettings()
     operations: OperationsSettings = OperationsSettings()
     log: LogSettings = LogSettings()
     drain_seconds: float = 10.0  # for what is in flight at SIGTERM

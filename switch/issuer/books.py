@@ -7,12 +7,12 @@ journal loads the books, hands over message after message, and writes down what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
-from switch.contracts.errors import InvariantBroken
+from switch.contracts.errors import CommitUnknown, InvariantBroken
 from switch.contracts.message import Kind, Request
 from switch.contracts.reason import Reason
 from switch.issuer.account import Account, Entry, Movement, book
@@ -28,7 +28,7 @@ from switch.issuer.stored import MessageState, StoredMessage
 from switch.issuer.usage import Usage
 from switch.issuer.withdrawal import decide_withdrawal
 
-__all__ = ["Booking", "Books", "Concern", "Item", "ItemStep", "Notice"]
+__all__ = ["Booking", "Books", "Concern", "Item", "ItemStep", "Notice", "doubted"]
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +51,12 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     withdraw: bool = False
     doubtful: bool = False
     counted_off: bool = False
+
+
+def doubted(items: Sequence[Item], doubt: CommitUnknown) -> list[Item]:
+    """The items, which know of one more commit that may have taken place."""
+    assert doubt.moment is not None, "the unit of work tells when it decided"
+    return [msgspec.structs.replace(item, moments=(*item.moments, doubt.moment)) for item in items]
 
 
 class Booking(msgspec.Struct, frozen=True, gc=False):

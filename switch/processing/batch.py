@@ -15,7 +15,7 @@ from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, Invarian
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan
-from switch.issuer.books import Item
+from switch.issuer.books import Item, doubted
 from switch.issuer.case import Decision
 from switch.issuer.stored import fingerprint, idempotency_key
 from switch.journal.bridge import on_asyncio
@@ -123,7 +123,7 @@ class BatchLoop:
         except CommitUnknown as exc:
             self.stats.commits_in_doubt += 1
             log.warning("commit_in_doubt", error=str(exc), messages=len(waiting))
-            await self._learn(unit, waiting, _in_doubt(items, exc))
+            await self._learn(unit, waiting, doubted(items, exc))
             return
         except InvariantBroken:
             log.critical("invariant_broken", messages=len(waiting))
@@ -164,7 +164,7 @@ class BatchLoop:
                 continue
             except CommitUnknown as exc:
                 log.warning("commit_still_in_doubt", error=str(exc), messages=len(waiting))
-                items = _in_doubt(items, exc)
+                items = doubted(items, exc)
                 continue
             except JournalRefused as exc:
                 # Decided anew, the batch is refused, so it is not what was committed; only the keys can tell, one by
@@ -245,12 +245,6 @@ class BatchLoop:
                 reason=reason.value,
                 code=arrival.answered_code,
             )
-
-
-def _in_doubt(items: Sequence[Item], doubt: CommitUnknown) -> list[Item]:
-    """The items, which know of one more commit that may have taken place."""
-    assert doubt.moment is not None, "the unit of work tells when it decided"
-    return [msgspec.structs.replace(item, moments=(*item.moments, doubt.moment)) for item in items]
 
 
 def _place(exc: BaseException) -> str:
