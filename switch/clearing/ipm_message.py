@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from switch.clearing.errors import ElementProblem
 from switch.clearing.ipm_fields import PDS_ELEMENTS
 from switch.clearing.neutral import DIALECT
+from switch.clearing.tally import is_credit
 from switch.contracts.clearing import Clearing, ClearingKind
 from switch.contracts.currency import exponent, letters
 from switch.contracts.message import Channel, EntryMode, Kind, Operation, Request
@@ -133,10 +134,9 @@ def record_of(fields: Fields, *, network: str, file_id: str, number: int, file_m
             settlement_currency=settlement_currency,
         ),
     )
-    # DE3 from 20 to 29 is a credit, and what is taken back, or charged back, turns round.
-    takes_back = kind in {ClearingKind.PRESENTMENT_REVERSAL, ClearingKind.CHARGEBACK}
-    credit = operation is Operation.REFUND if is_fee else (code[0] == "2") is not takes_back
-    return Record(request, credit)
+    # DE3 from 20 to 29 is a credit, whether we know the code or not; what a fee is has been worked out above.
+    refund = operation is Operation.REFUND if is_fee else code[0] == "2"
+    return Record(request, is_credit(kind, refund=refund))
 
 
 def private_data(fields: Fields) -> dict[str, str]:

@@ -16,7 +16,7 @@ from switch.clearing.errors import ClearingFileError, ElementProblem
 from switch.clearing.neutral import Header, Record, Trailer, problem_of, request_of, total_problem
 from switch.clearing.source import Source
 from switch.clearing.tally import Tally, is_credit
-from switch.contracts.message import Request
+from switch.contracts.message import Operation, Request
 
 __all__ = ["LineFile"]
 
@@ -71,7 +71,9 @@ class LineFile(ABC):
                 raise self._error("a second header")
             if entry.record != number:
                 raise self._error(f"needed {number}, since records count up by one, found {entry.record}", "record")
-            self.tally.add(entry.amount, entry.currency, credit=is_credit(entry.kind, entry.operation))
+            self.tally.add(
+                entry.amount, entry.currency, credit=is_credit(entry.kind, refund=entry.operation is Operation.REFUND)
+            )
             yield request
             number += 1
 

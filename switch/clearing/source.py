@@ -130,13 +130,9 @@ class Source:
         if self.peek().startswith(codecs.BOM_UTF8):
             self.stream.read(len(codecs.BOM_UTF8))
 
-    def peek(self) -> bytes:
-        """The next bytes, at most 64, which stay where they are."""
-        return self.stream.peek(_PEEK_BYTES)[:_PEEK_BYTES]
-
-    def peek_at(self, offset: int, count: int) -> bytes:
-        """``count`` bytes at ``offset``, before anything has been read; they stay where they are."""
-        return self.stream.peek(offset + count)[offset : offset + count]
+    def peek(self, count: int = _PEEK_BYTES) -> bytes:
+        """The next bytes, at most ``count``, which stay where they are."""
+        return self.stream.peek(count)[:count]
 
     def detect(self) -> FileFormat:
         """The format that the file begins like.

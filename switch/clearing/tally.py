@@ -19,7 +19,6 @@ from collections.abc import Mapping
 import msgspec
 
 from switch.contracts.clearing import ClearingKind
-from switch.contracts.message import Operation
 
 __all__ = ["Tally", "Totals", "is_credit"]
 
@@ -33,9 +32,9 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     credit_minor: int
 
 
-def is_credit(kind: ClearingKind, operation: Operation) -> bool:
-    """Whether such a record gives the cardholder money."""
-    return (operation is Operation.REFUND) is not (kind in _TAKES_BACK)
+def is_credit(kind: ClearingKind, *, refund: bool) -> bool:
+    """Whether such a record, of a refund or not, gives the cardholder money."""
+    return refund is not (kind in _TAKES_BACK)
 
 
 class Tally:

@@ -25,13 +25,16 @@ _LENGTH_BYTES: Final = 4
 
 
 class VariableRecords:
-    """The records of a source, one after the other; whether it is blocked shows at its first block's end."""
+    """The records of a source, one after the other. Whether it is blocked shows at its first blocks' ends."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._buffer = bytearray()
         self._at = 0
-        self.blocked = source.size % _BLOCK_BYTES == 0 and source.peek_at(_DATA_BYTES, 2) == _FILL * 2
+        # 0x40 is a blank in EBCDIC, so one pair may be chance; and one damaged block must not hide the others.
+        head = source.peek(_READ_BLOCKS * _BLOCK_BYTES)
+        ends = [head[end : end + 2] == _FILL * 2 for end in range(_DATA_BYTES, len(head), _BLOCK_BYTES)]
+        self.blocked = source.size % _BLOCK_BYTES == 0 and 2 * sum(ends) > len(ends)
 
     def read(self) -> bytes | None:
         """The next record, or None where a length of zero ends the file.

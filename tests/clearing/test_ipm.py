@@ -260,6 +260,18 @@ def test_files_that_are_cut_or_damaged(tmp_path: Path, blocked: bool) -> None:
         assert "behind the record of length zero" in refusal(path, sound + b"\0").problem
 
 
+def test_blanks_where_a_block_would_end_make_no_blocks(tmp_path: Path) -> None:
+    # In EBCDIC a blank is the fill byte: this file has one's length, and two blanks at the end of its first block.
+    def file(blanks: int) -> bytes:
+        return ipm({**PRESENTMENT, "DE72": " " * blanks}, *[{**PRESENTMENT, "DE72": "x" * 500}] * 3)
+
+    sound = file(850 + 3 * 1014 - len(file(850)))
+    assert len(sound) == 3 * 1014
+    assert sound[1012:1014] == b"\x40\x40"
+
+    assert inspect_bytes(tmp_path / "file", sound).records == 4
+
+
 def test_a_length_that_no_record_has(tmp_path: Path) -> None:
     sound = bytearray(ipm(PRESENTMENT))
     first = int.from_bytes(sound[:4], "big")
