@@ -15,6 +15,7 @@ A record's key is the file's name and its own number, so nothing is booked twice
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -40,6 +41,8 @@ __all__ = ["FileReport", "Refused", "book_file"]
 UNIT_RECORDS = 500
 #: Units between two notes of how far the file is.
 _ADVANCE_EVERY = 20
+#: After so many records that can't be booked something is wrong with the program or the database, not with the records.
+_REFUSED_MAX = 100
 #: How often, and how long apart, the database is asked again when it is away.
 _PATIENCE = 20
 _RETRY_SECONDS = 0.5
@@ -136,13 +139,16 @@ async def _book(
             await run.book(items)
             done += len(items)
             units += 1
+            if len(run.refused) >= _REFUSED_MAX:
+                return
             progress(done)
             if units % _ADVANCE_EVERY == 0:
                 await advance_file(connection, summary.network, summary.file_id, run.whole_to(done))
     finally:
         # The thread must be out of the file before anybody closes it.
         await asyncio.wait([following])
-        following.exception() if following.done() and not following.cancelled() else None
+        if not following.cancelled() and (left := following.exception()) is not None and sys.exception() is None:
+            raise left
 
 
 class _Run:

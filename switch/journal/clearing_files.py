@@ -56,7 +56,7 @@ async def clearing_files(connection: Connection, *, unfinished: bool = False, li
     """Files that have been begun, newest first; ``unfinished`` only those that are not booked whole."""
     with translated():
         rows = await connection.fetch(
-            f"SELECT {_COLUMNS} FROM clearing_file WHERE NOT $1 OR ended_at IS NULL"  # noqa: S608 -- a constant
+            f"SELECT {_COLUMNS} FROM clearing_file WHERE NOT $1 OR ended_at IS NULL"  # noqa: S608 -- the columns are a constant
             " ORDER BY begun_at DESC LIMIT $2",
             unfinished,
             limit,
@@ -95,7 +95,7 @@ async def begin_file(
             now,
         )
         row = await connection.fetchrow(
-            f"SELECT {_COLUMNS} FROM clearing_file WHERE network = $1 AND file_id = $2",  # noqa: S608 -- a constant
+            f"SELECT {_COLUMNS} FROM clearing_file WHERE network = $1 AND file_id = $2",  # noqa: S608 -- the columns are a constant
             network,
             file_id,
         )

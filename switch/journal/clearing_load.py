@@ -37,7 +37,7 @@ _ITEMS = """
     SELECT i.* FROM clearing_item i
       JOIN unnest($1::bigint[], $2::text[]) AS w (account_id, acquirer_reference) USING (account_id, acquirer_reference)
      WHERE i.acquirer_reference <> ''
-    UNION
+    UNION ALL
     SELECT i.* FROM clearing_item i
       JOIN unnest($3::bigint[], $4::bytea[]) AS w (account_id, key) USING (account_id, key)
 """
