@@ -62,6 +62,7 @@ class Purchase(msgspec.Struct):
     single: bool = False  # began as a single message, so a reversal takes back the posting
     moved: dict[str, tuple[int, int]] = {}  # message key -> (amount asked, amount approved)
     doubts: dict[str, Message] = {}
+    first: Message | None = None  # what began it: clearing names it by that
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -122,7 +123,7 @@ class Books:
             self.touched.add(message.alias)
         purchase = self.purchases.get(message.purchase)
         if purchase is None:
-            purchase = self.purchases[message.purchase] = Purchase(message.alias)
+            purchase = self.purchases[message.purchase] = Purchase(message.alias, first=message)
         if message.key not in self._codes:
             purchase.doubts[message.key] = message
 
@@ -152,6 +153,19 @@ class Books:
         self._apply(purchase, message, message.amount_minor if approved_minor is None else approved_minor)
         self._held[purchase.alias] += purchase.held_minor - held
         self._posted[purchase.alias] -= purchase.posted_minor - posted
+
+    def presented(self, purchase: Purchase, amount_minor: int, *, final: bool) -> None:
+        """The purchase is cleared: ``amount_minor`` leaves the account, and what is held beyond it if it is final."""
+        left = 0 if final else max(0, purchase.held_minor - amount_minor)
+        self._held[purchase.alias] += left - purchase.held_minor
+        self._posted[purchase.alias] -= amount_minor
+        purchase.held_minor, purchase.posted_minor = left, purchase.posted_minor + amount_minor
+        purchase.state = State.OPEN if left else State.POSTED
+
+    def brought_back(self, purchase: Purchase, amount_minor: int) -> None:
+        """A refund of the purchase is cleared."""
+        self._posted[purchase.alias] += amount_minor
+        purchase.posted_minor -= amount_minor
 
     def code(self, message: Message) -> str | None:
         """What ``message`` was answered with first, or None while it is in doubt."""

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import IO
@@ -24,6 +25,8 @@ import trio
 
 from simulators.books import Difference, compare
 from simulators.cards import load_cards
+from simulators.clearing_day import cleared
+from simulators.clearing_files import FORMATS, Entry, FileHead, write
 from simulators.link import LinkRefused
 from simulators.load import LoadResult, LoadSettings, run_load
 from simulators.network import AcquirerNetwork, Endpoint, Habits
@@ -192,10 +195,11 @@ class Demo:
             result = await self._load_and_crash(network)
             await self._catch_up(network)
             await self._compare(network)
+            await self._clear(network)
             await network.sign_off()
             nursery.cancel_scope.cancel()
         self._table(network, result)
-        screen.title("6. Ctrl-C: the switch stops")
+        screen.title("7. Ctrl-C: the switch stops")
         code = await daemon.stop()
         self.judge(code == 0, f"stopped in order (exit code {code})")
         return self.good
@@ -259,8 +263,12 @@ class Demo:
         self.judge(network.stored == 0, f"nothing left to forward ({counts['forwarded']} told and acknowledged)")
 
     async def _compare(self, network: AcquirerNetwork) -> None:
+        self.screen.title("5. Do the books agree?")
+        await self._agree(network)
+
+    async def _agree(self, network: AcquirerNetwork) -> None:
+        """The acquirer's books against the accounts, card by card, and the chains of the journal."""
         screen, books = self.screen, network.books
-        screen.title("5. Do the books agree?")
         books.check_invariants()
         with as_file(files("simulators").joinpath("cards.toml")) as path:
             code, shown = await self.daemon.ask("account", "show", "--cards-file", str(path))
@@ -279,6 +287,31 @@ class Demo:
         entries = verified.get("entries") if isinstance(verified, dict) else None
         self.judge(code == 0, f"the hash chains of all accounts hold over {entries} journal entries")
 
+    async def _clear(self, network: AcquirerNetwork) -> None:
+        """Every network sends its clearing file; one of them comes twice."""
+        screen = self.screen
+        screen.title("6. Clearing: each network's file presents what was approved")
+        for number, endpoint in enumerate(network.endpoints):
+            dialect = endpoint.dialect
+            form = FORMATS[number % 2]  # the two neutral ones; an IPM-like file has no use for these networks
+            head = FileHead(file_id=f"DEMO-{dialect.name}", network=dialect.name, business_day=_today())
+            entries = cleared(
+                network.books,
+                dialect,
+                network.cards,
+                seed=self.seed,
+                reference_head=f"{number:07d}{self.seed:08d}"[-15:],
+            )
+            path = self.daemon.directory / f"{dialect.name}.{form}"
+            records = await trio.to_thread.run_sync(_write, path, form, head, list(entries))
+            for again in (False, True) if number == 0 else (False,):
+                code, told = await self.daemon.ask("clearing", "ingest", str(path))
+                booked = told["booked"] if isinstance(told, dict) else None
+                text = f"{dialect.name:<18} {records:>4} records, {booked} booked"
+                good = code == 0 and booked == (0 if again else records)
+                self.judge(good, f"{text}: the same file again books nothing" if again else text)
+        await self._agree(network)
+
     def _table(self, network: AcquirerNetwork, result: LoadResult) -> None:
         screen = self.screen
         screen.title("What happened")
@@ -294,6 +327,15 @@ def _forwarded(counts: Mapping[str, int]) -> list[str]:
     """The message types among ``counts`` that store and forward sends."""
     mtis = (key.removesuffix(" sent") for key in counts if key.endswith(" sent"))
     return sorted(mti for mti in mtis if mti[1:] in {"120", "121", "400", "420", "421"})
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _write(path: Path, form: str, head: FileHead, entries: list[Entry]) -> int:
+    with path.open("wb") as file:
+        return write(file, form, head, entries)
 
 
 async def _perform(screen: Screen, directory: Path, keep: bool, build: Callable[[Daemon], Demo]) -> bool:
