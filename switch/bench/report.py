@@ -10,7 +10,18 @@ from switch.bench.books import BooksChecked
 from switch.bench.machine import Machine
 from switch.bench.processes import Memory
 
-__all__ = ["Codec", "DiskSize", "GrowthReport", "GrowthStage", "HotCard", "Load", "PeerLoad", "SpeedReport", "table"]
+__all__ = [
+    "Codec",
+    "DiskSize",
+    "GrowthReport",
+    "GrowthStage",
+    "HotCard",
+    "Load",
+    "PeerLoad",
+    "SpeedReport",
+    "machine_lines",
+    "table",
+]
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +128,14 @@ class GrowthReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+def machine_lines(machine: Machine, settings: dict[str, str]) -> Iterator[str]:
+    """Where it was measured."""
+    yield f"{machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, {machine.system}"
+    yield f"{machine.python}, PostgreSQL {machine.postgresql}, write and flush of 8 kB {machine.flush_us:.0f} us"
+    yield f"load average before: {machine.load_before:.1f}"
+    yield "PostgreSQL: " + ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
 def table(report: SpeedReport | GrowthReport) -> str:
     """For people."""
     lines = _speed(report) if isinstance(report, SpeedReport) else _growth(report)
@@ -124,10 +143,8 @@ def table(report: SpeedReport | GrowthReport) -> str:
 
 
 def _machine(machine: Machine, settings: dict[str, str], connections: int) -> Iterator[str]:
-    yield f"{machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, {machine.system}"
-    yield f"{machine.python}, PostgreSQL {machine.postgresql}, write and flush of 8 kB {machine.flush_us:.0f} us"
-    yield f"load average before: {machine.load_before:.1f}; daemon with {connections} connection(s)"
-    yield "PostgreSQL: " + ", ".join(f"{name} {value}" for name, value in settings.items())
+    yield from machine_lines(machine, settings)
+    yield f"daemon with {connections} connection(s)"
 
 
 def _loads(title: str, loads: Sequence[Load]) -> Iterator[str]:

@@ -14,11 +14,20 @@ import msgspec
 __all__ = ["bench"]
 
 #: Files in memory would make fsync free: /tmp is memory on many systems, /var/tmp never.
+#: What a clearing record costs on disk, with its authorization, its line in the file, the log and the copies.
+_RECORD_BYTES = 12_000
 _DISK = Path("/var/tmp")  # noqa: S108 - a directory of its own is made in it, for this user alone
 
 
 @click.command()
 @click.option("--rows", type=click.IntRange(10_000), help="How cost grows: up to so many journal entries. Takes long.")
+@click.option(
+    "--clearing",
+    "records",
+    type=click.IntRange(1_000),
+    help="A clearing file of so many records, beside COPY.",
+)
+@click.option("--kills", type=click.IntRange(0), default=0, help="With --clearing: so many kill -9 in the middle.")
 @click.option("--quick", is_flag=True, help="Every part, in less than a minute; the figures mean nothing.")
 @click.option("--rounds", type=click.IntRange(1), help="How often the sides take turns (default 3).")
 @click.option("--seconds", type=click.FloatRange(0.5), help="How long each phase lasts (default 4).")
@@ -34,6 +43,8 @@ _DISK = Path("/var/tmp")  # noqa: S108 - a directory of its own is made in it, f
 @click.option("--plot", "plot_file", type=click.Path(dir_okay=False, path_type=Path), help="Write an SVG here.")
 def bench(
     rows: int | None,
+    records: int | None,
+    kills: int,
     quick: bool,
     rounds: int | None,
     seconds: float | None,
@@ -55,7 +66,10 @@ def bench(
     """  # noqa: D301 -- click wants the control character, not its escape
     if rows is not None and plot_file is not None:
         raise click.UsageError("--plot draws throughput against latency: it goes without --rows")
+    if records is not None and (rows is not None or plot_file is not None):
+        raise click.UsageError("--clearing goes without --rows and --plot")
     try:
+        from switch.bench.clearing import ClearingReport, clearing_table, run_clearing
         from switch.bench.growth import disk_bytes, growth_course, run_growth
         from switch.bench.plot import plot
         from switch.bench.report import GrowthReport, SpeedReport, table
@@ -77,17 +91,22 @@ def bench(
     def progress(text: str) -> None:
         click.echo(f"{time.perf_counter() - began:7.1f} s  {text}", err=True)
 
-    report: SpeedReport | GrowthReport
+    report: SpeedReport | GrowthReport | ClearingReport
     growth = None if rows is None else growth_course(course, rows)
     needed = 0 if growth is None else disk_bytes(growth)
+    if records is not None:
+        needed = records * _RECORD_BYTES
     with Server(Path(tempfile.mkdtemp(prefix="issuer-switch-bench-", dir=base)), disk_bytes=needed) as server:
-        if growth is None:
+        if records is not None:
+            report = run_clearing(server, records, kills, seed=8583, progress=progress)
+            faults = report.faults
+        elif growth is None:
             report = run_speed(server, course, connections=connections, progress=progress)
             faults = report.books.faults
         else:
             report = run_growth(server, growth, connections=connections, progress=progress)
             faults = [fault for stage in report.stages for fault in stage.books.faults]
-    click.echo(table(report))
+    click.echo(clearing_table(report) if isinstance(report, ClearingReport) else table(report))
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     if plot_file is not None and isinstance(report, SpeedReport):
