@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from switch.cli.common import card_number, config_option, json_option, print_json, with_database
 from switch.contracts.errors import SwitchError
@@ -89,11 +90,31 @@ def _show_file(config: Path, cards_file: Path, as_json: bool) -> None:
         click.echo(f"{alias:<24} {one.currency}  posted {one.posted:>14,}  held {one.held:>12,}  seq {one.seq}")
 
 
+@account.command()
+@config_option
+@click.option("--account", "account_id", type=click.IntRange(1, 2**63 - 1), help="Only this account's.")
+@json_option
+def notices(config: Path, account_id: int | None, as_json: bool) -> None:
+    """List what cardholders and staff are to be told, newest first: balances below the floor, recovered, holds
+    expired."""
+    found = with_database(config, lambda _, connection: reads.notices(connection, account_id))
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        facts = "  ".join(f"{name}={value}" for name, value in one.facts.items())
+        click.echo(f"{one.raised_at:%F %T}  account {one.account:>8}  {one.kind:<20} {facts}")
+
+
 @account.command("list")
 @config_option
+@click.option("--negative", is_flag=True, help="Only accounts below their floor, longest first.")
 @json_option
-def list_accounts(config: Path, as_json: bool) -> None:
-    """List all balances."""
+def list_accounts(config: Path, negative: bool, as_json: bool) -> None:
+    """List balances."""
+    if negative:
+        _list_negative(config, as_json)
+        return
     accounts = with_database(config, lambda _, connection: reads.accounts(connection))
     if as_json:
         print_json(accounts)
@@ -102,6 +123,17 @@ def list_accounts(config: Path, as_json: bool) -> None:
         click.echo(
             f"{one.account:>8}  {one.currency}  posted {one.posted:>14,}  held {one.held:>12,}"
             f"  available {one.available:>14,}  seq {one.seq}"
+        )
+
+
+def _list_negative(config: Path, as_json: bool) -> None:
+    below = with_database(config, lambda _, connection: reads.negative_accounts(connection))
+    if as_json:
+        print_json([{**msgspec.structs.asdict(one), "negative_since": since} for one, since in below])
+        return
+    for one, since in below:
+        click.echo(
+            f"{one.account:>8}  {one.currency}  available {one.available:>14,}  below its floor since {since:%F %T}"
         )
 
 

@@ -20,12 +20,15 @@ __all__ = [
     "CardShown",
     "CredentialShown",
     "Fault",
+    "NoticeShown",
     "account_of_card",
     "accounts",
     "cards",
     "credentials",
     "entries",
     "explain",
+    "negative_accounts",
+    "notices",
     "programs_in_use",
     "verify",
 ]
@@ -33,6 +36,17 @@ __all__ = [
 
 #: The sides of the bonus pocket, as the journal spells them.
 _BONUS_SIDES = frozenset({str(Side.BONUS_AVAILABLE), str(Side.BONUS_HELD)})
+
+
+class NoticeShown(msgspec.Struct, frozen=True):
+    """Something that the cardholder or the issuer's staff is to be told, as the commit that was the reason wrote
+    it."""
+
+    account: int
+    kind: str
+    facts: dict[str, Any]
+    key: str  # of the message or job that caused it, in hex
+    raised_at: datetime
 
 
 class AccountShown(msgspec.Struct, frozen=True):
@@ -97,6 +111,34 @@ async def accounts(connection: Connection, account_ids: list[int] | None = None)
             account_ids,
         )
     return [AccountShown(*row.values()) for row in rows]
+
+
+async def negative_accounts(connection: Connection) -> list[tuple[AccountShown, datetime]]:
+    """Accounts below their floor, and since when; those that are there longest first. Nothing can be spent on
+    them."""
+    with translated():
+        rows = await connection.fetch(
+            "SELECT account_id, currency, posted, held, posted - held AS available, seq, negative_since FROM account"
+            " WHERE negative_since IS NOT NULL ORDER BY negative_since, account_id"
+        )
+    return [(AccountShown(*list(row.values())[:6]), row["negative_since"]) for row in rows]
+
+
+async def notices(connection: Connection, account_id: int | None = None, limit: int = 1000) -> list[NoticeShown]:
+    """The newest notices of an account, or of all, newest first."""
+    with translated():
+        rows = await connection.fetch(
+            "SELECT account_id, kind, facts, key, raised_at FROM notification"
+            " WHERE $1::bigint IS NULL OR account_id = $1 ORDER BY notification_id DESC LIMIT $2",
+            account_id,
+            limit,
+        )
+    return [
+        NoticeShown(
+            row["account_id"], row["kind"], msgspec.json.decode(row["facts"]), row["key"].hex(), row["raised_at"]
+        )
+        for row in rows
+    ]
 
 
 async def account_of_card(connection: Connection, pan_lookup: bytes) -> CardFound | None:
