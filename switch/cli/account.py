@@ -96,7 +96,8 @@ def _show_file(config: Path, cards_file: Path, as_json: bool) -> None:
 @json_option
 def notices(config: Path, account_id: int | None, as_json: bool) -> None:
     """List what cardholders and staff are to be told, newest first: balances below the floor, recovered, holds
-    expired."""
+    expired.
+    """
     found = with_database(config, lambda _, connection: reads.notices(connection, account_id))
     if as_json:
         print_json(found)

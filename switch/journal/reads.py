@@ -40,7 +40,8 @@ _BONUS_SIDES = frozenset({str(Side.BONUS_AVAILABLE), str(Side.BONUS_HELD)})
 
 class NoticeShown(msgspec.Struct, frozen=True):
     """Something that the cardholder or the issuer's staff is to be told, as the commit that was the reason wrote
-    it."""
+    it.
+    """
 
     account: int
     kind: str
@@ -115,7 +116,8 @@ async def accounts(connection: Connection, account_ids: list[int] | None = None)
 
 async def negative_accounts(connection: Connection) -> list[tuple[AccountShown, datetime]]:
     """Accounts below their floor, and since when; those that are there longest first. Nothing can be spent on
-    them."""
+    them.
+    """
     with translated():
         rows = await connection.fetch(
             "SELECT account_id, currency, posted, held, posted - held AS available, seq, negative_since FROM account"
