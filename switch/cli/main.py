@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from simulators.command import acquirer
+from simulators.funding_source.command import funding_source
 from switch.cli.account import account
 from switch.cli.bench import bench
 from switch.cli.card import card
@@ -45,6 +46,7 @@ switch.add_command(account)
 switch.add_command(journal)
 switch.add_command(clearing)
 switch.add_command(acquirer)
+switch.add_command(funding_source)
 switch.add_command(bench)
 
 
