@@ -16,7 +16,6 @@ after it, in ``switch.funding.action``. The rules that keep the money safe:
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
 
 import msgspec
 
@@ -26,24 +25,18 @@ from switch.contracts.funding import (
     ChargeAnswer,
     Charged,
     Declined,
+    DeclineReason,
     NotCharged,
-    Query,
     QueryAnswer,
     Unavailable,
     Unknown,
-    Void,
     VoidAnswer,
     Voided,
     VoidRefusal,
     VoidRefused,
 )
 from switch.funding.action import (
-    Action,
     Alert,
-    BookPurchase,
-    CallCharge,
-    CallQuery,
-    CallVoid,
     CreditBalance,
     DeclinePurchase,
     Notice,
@@ -61,30 +54,39 @@ from switch.funding.event import (
     Tick,
     VoidAnswered,
 )
+from switch.funding.move import (
+    Step,
+    ask_issuer,
+    doubt,
+    end,
+    give_back,
+    moved,
+    send_charge,
+    send_query,
+    send_void,
+)
 from switch.funding.pace import Pace
 
 __all__ = ["Step", "begin", "step"]
 
 _S = AttemptState
 _DOUBTFUL = frozenset({_S.SENT, _S.UNKNOWN, _S.QUERIED})
+_KEY_CHARACTERS_MAX = 100
+# Declines that are no word of the source's owner, and so nothing to tell the cardholder.
+_OURS = frozenset({DeclineReason.KEY_CLOSED, DeclineReason.REJECTED})
 _NOTHING_TAKEN = frozenset({_S.DECLINED, _S.NOT_CHARGED})
-
-
-class Step(NamedTuple):
-    """The attempt as it is to be stored, and what is to be done."""
-
-    attempt: Attempt
-    actions: tuple[Action, ...] = ()
-
-    def also(self, *actions: Action) -> Step:
-        """The same with more to do."""
-        return Step(self.attempt, (*self.actions, *actions))
 
 
 def begin(
     *, key: str, provider: str, source: str, amount_minor: int, currency: str, budget_until: datetime, now: datetime
 ) -> Step:
-    """An attempt for the commit that parks its purchase. The first Tick after that commit sends the charge."""
+    """An attempt for the commit that parks its purchase. The first Tick after that commit sends the charge.
+
+    Raises ValueError for what no provider could be asked: better while nothing is stored than when it is sent.
+    """
+    Charge(key=key, source=source, amount_minor=amount_minor, currency=currency)
+    if len(key) > _KEY_CHARACTERS_MAX:
+        raise ValueError(f"key: at most {_KEY_CHARACTERS_MAX} characters, since queries and voids add to it")
     attempt = Attempt(
         key=key,
         provider=provider,
@@ -180,17 +182,17 @@ def _tick(attempt: Attempt, now: datetime, pace: Pace) -> Step:
         return Step(attempt, (SetTimer(due),))
     match attempt.state:
         case _S.REQUESTED:
-            return _send_charge(attempt, now, pace)
+            return send_charge(attempt, now, pace)
         case _S.SENT:
-            return _doubt(attempt, Cause.NO_ANSWER, now, now)
+            return doubt(attempt, Cause.NO_ANSWER, now, now)
         case _S.UNKNOWN:
-            return _send_query(attempt, now, pace)
+            return send_query(attempt, now, pace)
         case _S.QUERIED:
-            return _doubt(attempt, Cause.NO_ANSWER, now, now + pace.pause(attempt.tries))
+            return doubt(attempt, Cause.NO_ANSWER, now, now + pace.pause(attempt.tries))
         case _S.CHARGED:
-            return _ask_issuer(attempt, Cause.DUE, now, pace)
+            return ask_issuer(attempt, Cause.DUE, now, pace)
         case _S.VOID_REQUESTED:
-            return _send_void(attempt, Cause.DUE, now, pace)
+            return send_void(attempt, Cause.DUE, now, pace)
     raise InvariantBroken(f"funding attempt {attempt.key}: {attempt.state} has something due")
 
 
@@ -201,11 +203,11 @@ def _recover(attempt: Attempt, now: datetime, pace: Pace) -> Step:
     if attempt.waiting and now >= attempt.budget_until:
         return _refused(attempt, Cause.BUDGET_SPENT, now, pace)
     if attempt.state in (_S.SENT, _S.QUERIED):
-        return _doubt(attempt, Cause.RECOVERED, now, now)
+        return doubt(attempt, Cause.RECOVERED, now, now)
     if attempt.state is _S.CHARGED:
-        return _ask_issuer(attempt, Cause.RECOVERED, now, pace)
+        return ask_issuer(attempt, Cause.RECOVERED, now, pace)
     if attempt.state is _S.VOID_REQUESTED:
-        return _send_void(attempt, Cause.RECOVERED, now, pace)
+        return send_void(attempt, Cause.RECOVERED, now, pace)
     assert attempt.due_at is not None
     return Step(attempt, (SetTimer(attempt.due_at),))
 
@@ -227,24 +229,27 @@ def _charged(attempt: Attempt, told: Charged, now: datetime, pace: Pace) -> Step
         tries=0,
     )
     if attempt.state in _NOTHING_TAKEN:
-        return _give_back(taken, Cause.CONTRADICTION, now, pace).also(
+        return give_back(taken, Cause.CONTRADICTION, now, pace).also(
             Alert("charged after it was told that nothing was")
         )
     if not exact:
         asked = f"{attempt.amount_minor} {attempt.currency}"
-        return _give_back(taken, Cause.WRONG_AMOUNT, now, pace).also(
+        return give_back(taken, Cause.WRONG_AMOUNT, now, pace).also(
             Alert(f"{asked} asked for, {told.amount_minor} {told.currency} charged")
         )
     if attempt.waiting and now < attempt.budget_until:
-        return _ask_issuer(taken, Cause.ANSWERED, now, pace)
-    return _give_back(taken, Cause.BUDGET_SPENT, now, pace)
+        return ask_issuer(taken, Cause.ANSWERED, now, pace)
+    return give_back(taken, Cause.BUDGET_SPENT, now, pace)
 
 
 def _declined(attempt: Attempt, told: Declined, now: datetime) -> Step:
     if attempt.state in _DOUBTFUL:
-        end = _end(attempt, _S.DECLINED, Cause.ANSWERED, now)
-        notice = Notify(Notice.DECLINED, attempt.amount_minor, attempt.currency)
-        return end.also(notice) if attempt.waiting else end
+        over = end(attempt, _S.DECLINED, Cause.ANSWERED, now)
+        if told.reason is DeclineReason.REJECTED:
+            over = over.also(Alert("the provider does not take our call for a valid one"))
+        if not attempt.waiting or told.reason in _OURS:
+            return over
+        return over.also(Notify(Notice.DECLINED, attempt.amount_minor, attempt.currency))
     if attempt.charged_minor:
         return _contradicted(attempt, f"declined ({told.reason}) after it was charged")
     return Step(attempt)  # told before, or found the key closed by our query
@@ -255,13 +260,13 @@ def _not_sent(attempt: Attempt, call: int, now: datetime, pace: Pace) -> Step:
         return Step(attempt)
     again_at = now + pace.pause(attempt.tries)
     if not attempt.waiting or again_at >= attempt.budget_until or attempt.tries >= pace.charge_tries_max:
-        return _end(attempt, _S.DECLINED, Cause.NOT_SENT, now)
-    return Step(_moved(attempt, _S.REQUESTED, Cause.NOT_SENT, now, wake_at=again_at))
+        return end(attempt, _S.DECLINED, Cause.NOT_SENT, now)
+    return Step(moved(attempt, _S.REQUESTED, Cause.NOT_SENT, now, wake_at=again_at))
 
 
 def _not_charged(attempt: Attempt, call: int, now: datetime) -> Step:
     if attempt.state in (_S.UNKNOWN, _S.QUERIED):
-        return _end(attempt, _S.NOT_CHARGED, Cause.ANSWERED, now)
+        return end(attempt, _S.NOT_CHARGED, Cause.ANSWERED, now)
     if attempt.state is _S.VOID_REQUESTED and call == attempt.calls:
         # Nothing is taken any more: a person's word, since the machine asks nothing here.
         return _voided(attempt, now)
@@ -272,7 +277,7 @@ def _not_charged(attempt: Attempt, call: int, now: datetime) -> Step:
 
 def _voided(attempt: Attempt, now: datetime) -> Step:
     if attempt.state is _S.VOID_REQUESTED:
-        return _end(attempt, _S.VOIDED, Cause.ANSWERED, now).also(
+        return end(attempt, _S.VOIDED, Cause.ANSWERED, now).also(
             Notify(Notice.RETURNED, attempt.charged_minor, attempt.charged_currency)
         )
     return Step(attempt) if attempt.state is _S.VOIDED else _contradicted(attempt, "voided without having to be")
@@ -285,7 +290,7 @@ def _void_refused(attempt: Attempt, reason: VoidRefusal, call: int, now: datetim
         return _contradicted(attempt, f"void refused ({reason}) after something else was told")
     if reason is not VoidRefusal.NO_SUCH_CHARGE and attempt.charged_currency == attempt.currency:
         amount, currency = attempt.charged_minor, attempt.charged_currency
-        return _end(attempt, _S.CREDITED, Cause.ANSWERED, now).also(
+        return end(attempt, _S.CREDITED, Cause.ANSWERED, now).also(
             CreditBalance(amount, currency), Notify(Notice.CREDITED, amount, currency)
         )
     # Money that the provider denies can't be credited, nor can money of another currency: a person settles it.
@@ -298,11 +303,11 @@ def _no_answer(attempt: Attempt, asked_in: AttemptState, call: int, now: datetim
     if attempt.state is not asked_in or call != attempt.calls:
         return Step(attempt)
     if asked_in is _S.SENT:
-        return _doubt(attempt, Cause.NO_ANSWER, now, now)
+        return doubt(attempt, Cause.NO_ANSWER, now, now)
     again_at = now + pace.pause(attempt.tries)
     if asked_in is _S.QUERIED:
-        return _doubt(attempt, Cause.NO_ANSWER, now, again_at)
-    return Step(_moved(attempt, _S.VOID_REQUESTED, Cause.NO_ANSWER, now, wake_at=again_at))
+        return doubt(attempt, Cause.NO_ANSWER, now, again_at)
+    return Step(moved(attempt, _S.VOID_REQUESTED, Cause.NO_ANSWER, now, wake_at=again_at))
 
 
 # ── what became of the purchase ──────────────────────────────────────────────────────────────────────────────────────
@@ -312,7 +317,7 @@ def _booked(attempt: Attempt, now: datetime) -> Step:
     if attempt.state is not _S.CHARGED:
         raise InvariantBroken(f"funding attempt {attempt.key}: its purchase was booked while it is {attempt.state}")
     after = msgspec.structs.replace(
-        _moved(attempt, _S.BOOKED, Cause.BOOKED, now, wake_at=None), purchase=PurchaseState.APPROVED
+        moved(attempt, _S.BOOKED, Cause.BOOKED, now, wake_at=None), purchase=PurchaseState.APPROVED
     )
     return Step(after, (Notify(Notice.TOPPED_UP, attempt.charged_minor, attempt.currency),))
 
@@ -320,74 +325,11 @@ def _booked(attempt: Attempt, now: datetime) -> Step:
 def _refused(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Step:
     """The purchase, which waits, is declined now. The money goes on by itself."""
     if attempt.state is _S.REQUESTED:
-        return _end(attempt, _S.DECLINED, cause, now)
+        return end(attempt, _S.DECLINED, cause, now)
     if attempt.state is _S.CHARGED:
-        return _give_back(attempt, cause, now, pace)
+        return give_back(attempt, cause, now, pace)
     declined = msgspec.structs.replace(attempt, purchase=PurchaseState.DECLINED, cause=cause, moved_at=now)
     return Step(declined, (DeclinePurchase(cause),))
-
-
-# ── moves ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _moved(attempt: Attempt, state: AttemptState, cause: Cause, now: datetime, *, wake_at: datetime | None) -> Attempt:
-    return msgspec.structs.replace(attempt, state=state, cause=cause, moved_at=now, wake_at=wake_at)
-
-
-def _called(attempt: Attempt, state: AttemptState, cause: Cause, now: datetime, silence_until: datetime) -> Attempt:
-    moved = _moved(attempt, state, cause, now, wake_at=silence_until)
-    return msgspec.structs.replace(moved, calls=attempt.calls + 1, tries=attempt.tries + 1)
-
-
-def _send_charge(attempt: Attempt, now: datetime, pace: Pace) -> Step:
-    after = _called(attempt, _S.SENT, Cause.DUE, now, now + pace.answer)
-    charge = Charge(
-        key=attempt.key, source=attempt.source, amount_minor=attempt.amount_minor, currency=attempt.currency
-    )
-    return Step(after, (CallCharge(after.calls, charge),))
-
-
-def _doubt(attempt: Attempt, cause: Cause, now: datetime, ask_at: datetime) -> Step:
-    after = _moved(attempt, _S.UNKNOWN, cause, now, wake_at=ask_at)
-    # Tries count queries from here on; those of the charge are over.
-    return Step(msgspec.structs.replace(after, tries=0) if attempt.state is _S.SENT else after)
-
-
-def _send_query(attempt: Attempt, now: datetime, pace: Pace) -> Step:
-    after = _called(attempt, _S.QUERIED, Cause.DUE, now, now + pace.answer)
-    query = Query(key=f"{attempt.key}.query.{after.calls}", charge_key=attempt.key)
-    return Step(after, (CallQuery(after.calls, query), *_long_tried(after, pace)))
-
-
-def _ask_issuer(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Step:
-    after = _moved(attempt, _S.CHARGED, cause, now, wake_at=now + pace.answer)
-    return Step(after, (BookPurchase(attempt.charged_minor, attempt.currency),))
-
-
-def _give_back(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Step:
-    """Money is taken that its purchase can't use. A purchase that still waits is declined in the same step."""
-    declines = (DeclinePurchase(cause),) if attempt.waiting else ()
-    fresh = msgspec.structs.replace(attempt, purchase=PurchaseState.DECLINED, tries=0)
-    after, calls = _send_void(fresh, cause, now, pace)
-    return Step(after, (*declines, *calls))
-
-
-def _send_void(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Step:
-    after = _called(attempt, _S.VOID_REQUESTED, cause, now, now + pace.answer + pace.pause(attempt.tries))
-    void = Void(key=f"{attempt.key}.void", charge_key=attempt.key, reference=attempt.reference)
-    return Step(after, (CallVoid(after.calls, void), *_long_tried(after, pace)))
-
-
-def _end(attempt: Attempt, state: AttemptState, cause: Cause, now: datetime) -> Step:
-    after = msgspec.structs.replace(
-        _moved(attempt, state, cause, now, wake_at=None), purchase=PurchaseState.DECLINED, tries=0
-    )
-    return Step(after, (DeclinePurchase(cause),) if attempt.waiting else ())
-
-
-def _long_tried(attempt: Attempt, pace: Pace) -> tuple[Alert, ...]:
-    again = attempt.tries == pace.alert_after_tries
-    return (Alert(f"still {attempt.state} after {attempt.tries} tries"),) if again else ()
 
 
 def _contradicted(attempt: Attempt, text: str) -> Step:

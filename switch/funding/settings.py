@@ -19,6 +19,7 @@ from switch.funding.pace import Pace
 
 __all__ = ["FundingSettings", "ProviderSettings"]
 
+_PATH = re.compile(r"[A-Za-z0-9_.~/-]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
@@ -88,6 +89,9 @@ def _check_url(url: str) -> None:
         raise ValueError("url: https://HOST[:PORT][/PATH] needed")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("url: neither user, query nor fragment belong there")
+    if not _PATH.fullmatch(parts.path):
+        # The path is signed as it stands here; what a client would encode, it would send otherwise.
+        raise ValueError("url: only letters, digits and _ . ~ - / in the path")
     if parts.scheme == "http" and not _is_this_machine(host):
         raise ValueError("url: http only to this machine itself (127.0.0.1, [::1], localhost); https is needed")
 

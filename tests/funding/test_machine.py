@@ -20,7 +20,16 @@ from switch.contracts.funding import (
     VoidRefusal,
     VoidRefused,
 )
-from switch.funding.action import Alert, BookPurchase, CallCharge, CallQuery, CallVoid, DeclinePurchase, SetTimer
+from switch.funding.action import (
+    Alert,
+    BookPurchase,
+    CallCharge,
+    CallQuery,
+    CallVoid,
+    DeclinePurchase,
+    Notify,
+    SetTimer,
+)
 from switch.funding.attempt import ENDS, TRANSITIONS, Attempt, AttemptState, Cause, PurchaseState, check_transition
 from switch.funding.event import (
     Booked,
@@ -32,7 +41,7 @@ from switch.funding.event import (
     Tick,
     VoidAnswered,
 )
-from switch.funding.machine import Step, step
+from switch.funding.machine import Step, begin, step
 from tests.funding.test_ends import STATES
 from tests.funding.world import AMOUNT, BUDGET_SECONDS, PACE, T0, Moods, World, parked
 
@@ -83,7 +92,7 @@ def attempts() -> list[Attempt]:
         world = World()
         go_there(world)
         found.append(world.attempt)
-    return found + [ended(state) for state in ENDS]
+    return found + [ended(state) for state in sorted(ENDS)]
 
 
 def test_every_event_has_an_answer_in_every_state() -> None:
@@ -215,7 +224,7 @@ def test_other_contradictions_move_nothing_and_call_a_person(state: AttemptState
     assert [type(action) for action in actions] == [Alert]
 
 
-@pytest.mark.parametrize("state", ENDS)
+@pytest.mark.parametrize("state", sorted(ENDS))
 def test_an_end_hears_duplicates_and_the_time_without_a_word(state: AttemptState) -> None:
     attempt = ended(state)
     duplicates: dict[AttemptState, tuple[Event, ...]] = {
@@ -279,6 +288,39 @@ def test_silence_is_asked_about_ever_less_often_and_a_person_is_called_once() ->
     assert world.alerts == ["still queried after 5 tries"]
     world.settle()
     assert world.attempt.state is AttemptState.VOIDED
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (DeclineReason.INSUFFICIENT_FUNDS, [DeclinePurchase, Notify]),
+        (DeclineReason.KEY_CLOSED, [DeclinePurchase]),
+        (DeclineReason.REJECTED, [DeclinePurchase, Alert]),
+    ],
+)
+def test_the_cardholder_hears_of_declines_that_are_their_sources_own(
+    reason: DeclineReason, expected: list[type]
+) -> None:
+    found, made = states((0, Tick()), (1, ChargeAnswered(1, Declined(reason))))
+    assert (found[-1], [type(action) for action in made.actions]) == ("declined", expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"key": "k" * 101}, "key: at most 100"),
+        ({"key": ""}, "key"),
+        ({"source": "1234"}, "source"),
+        ({"amount_minor": 0}, "amount_minor"),
+        ({"currency": "XXX"}, "currency"),
+    ],
+)
+def test_what_no_provider_could_be_asked_is_never_parked(change: dict[str, object], text: str) -> None:
+    good = {"key": "k" * 100, "provider": "acme", "source": "tok-1", "amount_minor": 1, "currency": "JPY"}
+    made = begin(**good, budget_until=T0, now=T0)  # type: ignore[arg-type]  # a table of fields
+    assert made.attempt.state is AttemptState.REQUESTED
+    with pytest.raises(ValueError, match=text):
+        begin(**{**good, **change}, budget_until=T0, now=T0)  # type: ignore[arg-type]  # a table of fields
 
 
 def test_keys() -> None:

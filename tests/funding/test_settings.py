@@ -55,6 +55,7 @@ def test_a_file() -> None:
         ("https://funding.example/top-up", "https://me:pw@funding.example", "url: neither user"),
         ("https://funding.example/top-up", "https://funding.example/?a=b", "url: neither user"),
         ("https://funding.example/top-up", "https://funding.example:port", "url: no URL"),
+        ("https://funding.example/top-up", "https://funding.example/a b", "url: only letters"),
         ('ca = "tls/acme-ca.pem"', 'certificate = "tls/us.crt"', "certificate: certificate and certificate_key"),
         ('ca = "tls/acme-ca.pem"', "connect_seconds = 1.5", "answer_seconds: at least three times"),
         ('ca = "tls/acme-ca.pem"', 'kind = "carrier-pigeon"', "kind"),
