@@ -54,7 +54,7 @@ def funding_source() -> None:
 @click.option(
     "--script",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A TOML file with [[fault]] tables; see below.",
+    help="A TOML file with [[fault]] tables, as above.",
 )
 @click.option("--certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM: https.")
 @click.option("--certificate-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its key, PEM.")
