@@ -16,6 +16,7 @@ from switch.cli.clearing import clearing
 from switch.cli.credential import credential
 from switch.cli.journal import journal
 from switch.cli.run import check_config, dev, migrate_command, serve_command
+from switch.cli.specs import specs
 from switch.contracts.errors import SwitchError
 from switch.daemon.logs import mask_pans
 
@@ -31,6 +32,7 @@ def switch() -> None:
     To look around:     switch dev --data ./play        (then, elsewhere: switch acquirer run --help)
     In production:      switch migrate; switch serve    (settings by --config FILE or SWITCH_CONFIG)
     To ask the books:   switch account show, switch journal explain, switch journal verify
+    To read messages:   switch specs describe, switch specs list
 
     Every command has its own --help. Commands that print figures take --json.
     """  # noqa: D301 -- click wants the control character, not its escape
@@ -45,6 +47,7 @@ card.add_command(credential)
 switch.add_command(account)
 switch.add_command(journal)
 switch.add_command(clearing)
+switch.add_command(specs)
 switch.add_command(acquirer)
 switch.add_command(funding_source)
 switch.add_command(bench)

@@ -6,16 +6,14 @@ in it and decides nothing by itself.
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from switch.contracts.errors import ConfigurationError
 from switch.contracts.message import EntryMode, Kind, Operation
 from switch.contracts.reason import Reason
-from switch.wire.dialect_file import FILE_NAME, DialectFile, read_dialect_file, value_references
-from switch.wire.field_table import FieldTable
+from switch.wire.dialect_file import DialectFile, read_dialect_file, value_references
+from switch.wire.field_table import FieldRow, FieldTable
 from switch.wire.framing import Framing
 from switch.wire.header import Header
 from switch.wire.hook import Hook, load_hook
@@ -34,6 +32,7 @@ from switch.wire.rules import (
     SimulatorRules,
     StandInRules,
 )
+from switch.wire.specs_folder import dialect_names, specs_root
 from switch.wire.subfields import Subfields
 from switch.wire.track2 import Track2Layout
 
@@ -61,6 +60,7 @@ class Dialect:
     framing: Framing
     spec: FieldTable  # pyiso8583's specification
     content: Mapping[str, str]  # the class of each field and subfield: n, a, an, ans, b, z, xn
+    names: Mapping[str, str]  # what a person calls each field and subfield
     header: Header | None
     subfields: Mapping[str, Subfields]  # by element
     subfields_read: tuple[tuple[str, str], ...]  # of those, what carriers, flags and stand-in name: ("62", "2")
@@ -104,24 +104,6 @@ class Dialect:
         return f"Dialect({self.name})"
 
 
-def specs_root() -> Path:
-    """The folder of the dialects that came with the program.
-
-    Raises ConfigurationError when it isn't installed.
-    """
-    # specs is data without an __init__, so Python knows it as a namespace that may have several places.
-    found = importlib.util.find_spec("specs")
-    for place in (found.submodule_search_locations or ()) if found is not None else ():
-        if any(Path(place).glob(f"*/{FILE_NAME}")):
-            return Path(place)
-    raise ConfigurationError("specs: the folder of the dialects is not installed")
-
-
-def dialect_names(root: Path | None = None) -> tuple[str, ...]:
-    """The dialects in ``root`` (by default :func:`specs_root`), in alphabetical order."""
-    return tuple(sorted(path.parent.name for path in (root or specs_root()).glob(f"*/{FILE_NAME}")))
-
-
 def load_dialect(folder: Path) -> Dialect:
     """Read, check and freeze the dialect in ``folder``; the folder's name is the dialect's.
 
@@ -134,7 +116,8 @@ def load_dialect(folder: Path) -> Dialect:
         description=tables.description,
         framing=tables.framing,
         spec=FieldTable({key: row.specification(text_encoding) for key, row in tables.fields.items()}),
-        content=_content(tables),
+        content={key: row.content for key, row in _rows(tables)},
+        names={key: row.desc for key, row in _rows(tables)},
         header=Header(tables.header) if tables.header is not None else None,
         subfields={key: Subfields(key, rules, text_encoding) for key, rules in tables.subfields.items()},
         subfields_read=_subfields_read(tables),
@@ -180,11 +163,11 @@ def _sensitive_fields(tables: DialectFile) -> frozenset[str]:
     )
 
 
-def _content(tables: DialectFile) -> dict[str, str]:
-    content: dict[str, str] = {key: row.content for key, row in tables.fields.items()}
+def _rows(tables: DialectFile) -> Iterator[tuple[str, FieldRow]]:
+    """The row of each field and subfield."""
+    yield from tables.fields.items()
     for element, rules in tables.subfields.items():
-        content.update({f"{element}.{number}": row.content for number, row in rules.rows.items()})
-    return content
+        yield from ((f"{element}.{number}", row) for number, row in rules.rows.items())
 
 
 def _subfields_read(tables: DialectFile) -> tuple[tuple[str, str], ...]:

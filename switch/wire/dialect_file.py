@@ -37,12 +37,12 @@ from switch.wire.rules import (
     StandInRules,
     Told,
 )
+from switch.wire.specs_folder import FILE_NAME, specs_root
 from switch.wire.subfields import SubfieldRules, subfield_problems
 from switch.wire.track2 import Track2Layout
 
-__all__ = ["FILE_NAME", "DialectFile", "read_dialect_file", "value_references"]
+__all__ = ["DialectFile", "lineage", "read_dialect_file", "value_references"]
 
-FILE_NAME = "dialect.toml"
 _CODE_LENGTH_MAX = 8
 
 _T = TypeVar("_T")
@@ -118,25 +118,49 @@ def read_dialect_file(folder: Path) -> DialectFile:
     return tables
 
 
+def lineage(folder: Path, seen: tuple[str, ...] = ()) -> tuple[Path, ...]:
+    """The folders that a dialect is made from: its own, the one it extends, and so on.
+
+    Raises ConfigurationError as :func:`read_dialect_file` does. ``seen`` are the names above ``folder``.
+    """
+    below = _base_of(folder, _toml(folder / FILE_NAME), seen)
+    return (folder,) if below is None else (folder, *lineage(below, (*seen, folder.name)))
+
+
 def _read_raw(folder: Path, seen: tuple[str, ...]) -> dict[str, object]:
     """The file's tables, laid over those of the dialect that it extends."""
     path = folder / FILE_NAME
+    raw = _toml(path)
+    if "hook" in raw:
+        raw["hook"] = _hook_path(path, raw["hook"])
+    below = _base_of(folder, raw, seen)
+    raw.pop("extends", None)
+    return raw if below is None else _laid_over(_read_raw(below, (*seen, folder.name)), raw)
+
+
+def _toml(path: Path) -> dict[str, object]:
     try:
-        raw = msgspec.toml.decode(path.read_bytes(), type=dict[str, object])
+        return msgspec.toml.decode(path.read_bytes(), type=dict[str, object])
     except OSError as error:
         raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    if "hook" in raw:
-        raw["hook"] = _hook_path(path, raw["hook"])
-    base = raw.pop("extends", None)
+
+
+def _base_of(folder: Path, raw: dict[str, object], seen: tuple[str, ...]) -> Path | None:
+    """The folder of the dialect that ``raw`` extends: beside this one, else one that came with the program."""
+    path, base = folder / FILE_NAME, raw.get("extends")
     if base is None:
-        return raw
+        return None
     if not isinstance(base, str) or not base.isidentifier():
         raise ConfigurationError(f"{path}: extends: not the name of a dialect")
     if base in (*seen, folder.name):
         raise ConfigurationError(f"{path}: extends: {base} extends this dialect in turn")
-    return _laid_over(_read_raw(folder.parent / base, (*seen, folder.name)), raw)
+    beside = folder.parent / base
+    if (beside / FILE_NAME).is_file():
+        return beside
+    came_along = specs_root() / base
+    return came_along if (came_along / FILE_NAME).is_file() else beside
 
 
 def _hook_path(path: Path, name: object) -> str:

@@ -35,11 +35,12 @@ class Result(NamedTuple):
         return lines[0].removeprefix("switch: ")
 
 
-def switch(*arguments: str, config: Path | None = None, stdin: str = "") -> Result:
+def switch(*arguments: str, config: Path | None = None, stdin: str | bytes = "") -> Result:
     """Runs `switch` with these arguments, and with SWITCH_CONFIG where ``config`` is given."""
     out, err = io.StringIO(), io.StringIO()
     before = sys.argv, sys.stdin, os.environ.get("SWITCH_CONFIG")
-    sys.argv, sys.stdin = ["switch", *arguments], io.StringIO(stdin)
+    sys.argv = ["switch", *arguments]
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin), encoding="utf-8")
     os.environ.pop("SWITCH_CONFIG", None)
     if config is not None:
         os.environ["SWITCH_CONFIG"] = str(config)
