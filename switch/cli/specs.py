@@ -18,7 +18,8 @@ from switch.daemon.settings import load_settings
 from switch.wire.codec import Codec
 from switch.wire.describe import Describer
 from switch.wire.dialect import Dialect, dialect_names, load_dialect, specs_root
-from switch.wire.dialect_file import DialectFile, lineage, read_dialect_file
+from switch.wire.dialect_file import DialectFile, read_dialect_file
+from switch.wire.dialect_layers import lineage
 from switch.wire.dialect_report import TABLES, dialect_tables
 from switch.wire.errors import WireError
 from switch.wire.guess import Guess, guess

@@ -50,7 +50,10 @@ def _line(key: str, each: DataObject, currency: str, discretion: Discretion) -> 
         meaning = date_text(value, "YYMMDD")
     elif known.form == "cryptogram":
         meaning = _CRYPTOGRAMS.get(each.value[0] & 0xC0, "")
-    return Line(key=f"{key}.{each.tag}", name=name, value=discretion.free(value), meaning=meaning, parts=parts)
+    shown = discretion.free(value)
+    # A meaning made of digits would show them.
+    meaning = meaning if shown == value else ""
+    return Line(key=f"{key}.{each.tag}", name=name, value=shown, meaning=meaning, parts=parts)
 
 
 def _digits(value: bytes) -> str:

@@ -18,7 +18,7 @@ from switch.wire.chip_data import chip_lines
 from switch.wire.codec import Codec
 from switch.wire.description import Description, Line, Problem
 from switch.wire.dialect import Dialect
-from switch.wire.discretion import Discretion
+from switch.wire.discretion import Discretion, printable
 from switch.wire.element_parts import element_parts
 from switch.wire.errors import DecodeFailure, FieldProblem
 from switch.wire.header import Header
@@ -182,15 +182,15 @@ class Describer:
             key=discretion.said(key),
             name=name,
             value=value,
-            meaning=self._meaning(key, cut, discretion),
+            meaning=self._meaning(key, cut, discretion, in_full=discretion.value(key, text) == printable(text)),
             offset=place,
             parts=parts,
         )
 
-    def _meaning(self, key: str, cut: _Cut, discretion: Discretion) -> str:
-        """What the element means, where its value may be seen; else how long it is."""
+    def _meaning(self, key: str, cut: _Cut, discretion: Discretion, *, in_full: bool) -> str:
+        """What the element means, where all of its value is seen; else how long it is."""
         at, text = self.dialect.elements, cut.fields[key]
-        if discretion.may_show(key):
+        if in_full:
             return discretion.said(self._meanings.meaning(key, cut.fields))
         said = [f"{len(text)} characters"]
         if cut.whole and key in {"2", at.pan} and text.isascii() and text.isdecimal():

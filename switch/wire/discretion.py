@@ -7,8 +7,9 @@ Rules, each for a way in which card data could be seen:
 - Whatever the message is found to hold as PAN, track data or PIN block is taken out of every text that is made of it.
 - In a message that can't be cut into elements, the elements before the fault may have slipped: what is taken for a
   terminal's name may be a piece of track 2. So values are shown only where the PAN is found in its place, with a check
-  digit that fits; up to the first sensitive element whose length is told by the message; and without any piece of the
-  PAN longer than what a mask shows.
+  digit that fits; up to the first sensitive element whose length is told by the message; and without any piece of PAN
+  or track longer than what a mask shows. Elements may slip and yet come out even, so such pieces are looked for in
+  every message, but for digits of a fixed length: an amount may look like a piece of a number full of zeros.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from switch.wire.emv import TAGS
 from switch.wire.masking import redact
 from switch.wire.tlv import DataObject, read_tlv
 
-__all__ = ["Discretion"]
+__all__ = ["Discretion", "printable"]
 
 # What stands in front of all that varies. What is taken for a second bitmap may be the card number.
 _STRUCTURE = frozenset({"h", "t", "p"})
@@ -151,7 +152,8 @@ class Discretion:
             return HIDDEN
         if key == self._reference_key and self._whole:
             return self.reference(text)
-        return self.said(redact({key: text})[key])
+        safe = self.said(redact({key: text})[key])
+        return safe if self._dialect.content.get(key) == "n" and self._dialect.fixed_length(key) else self._cut_up(safe)
 
     @property
     def _reference_key(self) -> str:
@@ -168,7 +170,7 @@ class Discretion:
 
     def free(self, text: str) -> str:
         """A value that belongs to no element of its own, such as that of a tag."""
-        return self.said(redact({"": text})[""])
+        return self._cut_up(self.said(redact({"": text})[""]))
 
     def may_show_tag(self, tag: str) -> bool:
         """Whether the value of a chip data object may be shown."""
@@ -187,15 +189,21 @@ class Discretion:
             text = text.replace(secret, HIDDEN)
         for form, mask in self._masks.items():
             text = text.replace(form, mask)
-        if not self._whole:
-            text = _without(text, self._pieces)
-        return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+        return printable(text if self._whole else self._cut_up(text))
+
+    def _cut_up(self, text: str) -> str:
+        return _without(text, self._pieces)
 
     def found(self, field: str, text: str) -> str:
         """What an error says was found in ``field``. A quotation is kept where the value itself may be shown."""
         if text.startswith(("'", '"')) and not self.may_show(field):
             return "something else"
         return self.said(text)
+
+
+def printable(text: str) -> str:
+    """``text`` with nothing in it that a terminal obeys."""
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
 
 
 def _forms(digits: str) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from switch.wire.description import HIDDEN, Line
 from switch.wire.dialect import Dialect
-from switch.wire.discretion import Discretion
+from switch.wire.discretion import Discretion, printable
 from switch.wire.errors import FieldProblem
 from switch.wire.request_summary import REFERENCE
 from switch.wire.rules import Carrier, Flag, Told
@@ -27,7 +27,8 @@ def element_parts(dialect: Dialect, key: str, fields: Mapping[str, str], discret
     if key == dialect.original.field:
         parts += _original(dialect, text, discretion)
     if discretion.may_show(key):
-        if key == dialect.elements.balances:
+        # What is made of digits that are masked would show them.
+        if key == dialect.elements.balances and discretion.value(key, text) == printable(text):
             parts += _balances(text)
         parts += _carried(dialect, key, fields, discretion)
     elif dialect.carriers.cvv2 is not None and dialect.carriers.cvv2.field == key:
@@ -125,7 +126,7 @@ def _carried(dialect: Dialect, key: str, fields: Mapping[str, str], discretion: 
     ):
         if amount is not None and amount.field == key and amount.field in dialect.spec:
             value = amount.read(fields)
-            if value:
+            if value and discretion.free(value) == value:
                 yield Line(key="", name=name, value=amount_text(value, fields.get(at.currency, "")))
     for name, flag in (
         ("the terminal takes a partial approval", dialect.flags.partial_supported),

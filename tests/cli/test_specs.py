@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from switch.wire.dialect import dialect_names, load_dialect, specs_root
-from switch.wire.dialect_file import lineage
+from switch.wire.dialect_layers import lineage
 from switch.wire.dialect_report import TABLES
 from switch.wire.framing import Framer, Framing
 from tests.cli.command import Result, switch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import msgspec
@@ -88,6 +89,7 @@ def pieces(digits: str) -> set[str]:
 
 
 def assert_nothing_of_the_card(text: str, card: Card, *, slipped: bool = False) -> None:
+    text = re.sub("(?<=[0-9]),(?=[0-9])", "", text)  # as an amount is written
     assert [piece for piece in pieces(card.pan) if piece in text] == []
     assert [piece for piece in pieces(card.discretionary) if piece in text] == []
     if not slipped:
@@ -140,27 +142,17 @@ def test_a_damaged_message(name: str, card: Card, edits: list[tuple[float, int, 
     for place, removed, inserted in edits:
         start = int(place * len(payload))
         payload = payload[:start] + inserted + payload[start + removed :]
-    text = shown(describer(name).describe(payload, RECEIVED))
-    # What damage has cut apart is no longer known to be one number.
-    whole = card.pan.encode() in payload or card.pan in payload.hex() or card.pan.encode("cp500") in payload
-    assert card.pan not in text
-    if whole:
-        assert [piece for piece in pieces(card.pan) if piece in text] == []
+    assert_nothing_of_the_card(shown(describer(name).describe(payload, RECEIVED)), card, slipped=True)
 
 
-@pytest.mark.parametrize("digit", range(8))
-def test_no_single_digit_of_a_length_or_bitmap_makes_card_data_visible(digit: int) -> None:
+@pytest.mark.parametrize("digit", "0123456789")
+def test_no_single_wrong_digit_makes_card_data_visible(digit: str) -> None:
+    """In lengths and bitmaps it makes elements slip."""
     card = Card(luhn("476173918273645"), "2813579246802", "A9876543210FEDCB", "QZXJ")
-    payload = bytearray(payload_of("iso87_ascii", card, "0100", without_pan=False))
+    payload = payload_of("iso87_ascii", card, "0100", without_pan=False)
     for at in range(4, len(payload)):
-        was = payload[at]
-        payload[at] = ord(str(digit))
-        it = describer("iso87_ascii").describe(bytes(payload), RECEIVED)
-        inside = bytes(payload).count(card.pan.encode()) < 2 or card.pan.encode() not in payload
-        if not inside:
-            text = shown(it)
-            assert [piece for piece in pieces(card.pan) if piece in text] == [], (at, digit)
-        payload[at] = was
+        damaged = payload[:at] + digit.encode() + payload[at + 1 :]
+        assert_nothing_of_the_card(shown(describer("iso87_ascii").describe(damaged, RECEIVED)), card)
 
 
 def test_another_cards_number_in_a_free_text() -> None:
