@@ -32,7 +32,8 @@ _PIECE = 8  # digits of a PAN in a row; a mask shows six
 _SHORT = 12
 _SECRET_MIN = 8  # a shorter secret would be found everywhere
 # Packed, there may be other digits in front: the card number is the last 12 to 19 of them.
-_TRACK = re.compile(r"(?<![0-9])([0-9]{12,}+)[=D^]([0-9]{0,30})")
+# The month tells track 2 from an amount owed (DE54 writes a D before it).
+_TRACK = re.compile(r"(?<![0-9])([0-9]{12,}+)(?:[=D]([0-9]{2}(?:0[1-9]|1[0-2])[0-9]{3,26})|\^)")
 
 
 def _known_pans(dialect: Dialect, fields: Mapping[str, str], tracks: Iterable[re.Match[str]]) -> frozenset[str]:
@@ -97,7 +98,7 @@ class Discretion:
         self._masks = {form: mask_pan(pan) for pan in sorted(self._pans, key=len)[::-1] for form in _forms(pan)}
         self._pieces = frozenset(
             form
-            for digits in self._pans.union(*((match.group(1)[-19:], match.group(2)) for match in tracks))
+            for digits in self._pans.union(*((match.group(1)[-19:], match.group(2) or "") for match in tracks))
             for form in _pieces(digits)
         )
         self._secrets = frozenset(
