@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from switch.contracts.errors import ConfigurationError
-from switch.contracts.message import EntryMode, Operation
+from switch.contracts.message import EntryMode, Kind, Operation
 from switch.contracts.reason import Reason
 from switch.wire.dialect_layers import read_layers
 from switch.wire.field_table import FieldRow, row_problem, text_encoding_problem
@@ -284,6 +284,8 @@ def _message_problems(tables: DialectFile) -> Iterator[tuple[str, str]]:
     mtis = [("[management] response", management.response), *((where, mti) for mti, where in used.items())]
     for mti, row in tables.messages.items():
         where = f"[messages] {mti}"
+        if row.kind is Kind.PRESENTMENT:
+            yield where, "kind: presentments come in clearing files, not in messages"
         mtis += [(where, mti), (where, row.response), *([(where, row.repeat)] if row.repeat else [])]
         for request in (mti, row.repeat):
             if request and request in used:

@@ -165,6 +165,7 @@ def _toml(raw: dict[str, object]) -> str:
             "[management.response_codes] fine",
             "no such reason",
         ),
+        (lambda raw: raw["messages"]["0220"].update(kind="presentment"), "[messages] 0220", "clearing files"),
         (lambda raw: raw["messages"]["0100"].update(carries={"129": "1"}), "[messages] 0100", "field 129"),
         (lambda raw: raw["flags"].update(unsupported={"field": "24", "equals": []}), "[flags]", "unsupported"),
         (lambda raw: raw["answer"].update(original_amount={"field": "129"}), "[answer] original_amount", "129"),

@@ -161,3 +161,13 @@ def test_another_cards_number_in_a_free_text() -> None:
         fields = purchase(**{f"f{key}": f"PAID BY {OTHER_PAN} "[:40].ljust(40) if key == "43" else OTHER_PAN})
         text = shown(describer("iso87_ascii").describe(ours.encode(fields), RECEIVED))
         assert OTHER_PAN not in text, key
+
+
+def test_an_amount_that_is_a_piece_of_the_card_number_is_not_written_as_one() -> None:
+    number = luhn("476173918273645")
+    payload = codec("iso87_ascii").encode(purchase(f2=number, f4=number[2:14]))
+    for damaged in (payload[:-1], payload + b"0"):
+        it = describer("iso87_ascii").describe(damaged, RECEIVED)
+        amount = next(line for line in it.lines if line.key == "4")
+        assert "*" * PIECE in amount.value
+        assert amount.meaning == "12 characters"
