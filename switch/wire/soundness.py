@@ -51,6 +51,7 @@ class Soundness:
         self._number_subfields = frozenset(key for key in subfields if dialect.content.get(key) == "n")
         self._text_subfields = frozenset(subfields) - self._number_subfields
         self._sensitive = dialect.sensitive_fields
+        self._is_hooked = dialect.hook is not None
         self._picks: dict[str, tuple[_Pick, _Pick]] = {}
 
     def check(self, fields: Mapping[str, str]) -> None:
@@ -59,12 +60,16 @@ class Soundness:
         Raises :class:`FieldProblem` for the first element that isn't; an empty one counts as absent.
         """
         # Every message comes by here. One look at all of them is enough where all is well, which is nearly always.
-        bitmaps = fields["p"]
-        if "1" in fields:
-            bitmaps += fields["1"]
-        picks = self._picks.get(bitmaps)
+        if self._is_hooked:
+            # A hook may have taken elements away, or brought some, whatever the bitmaps say.
+            shape = " ".join(fields)
+        else:
+            shape = fields["p"]
+            if "1" in fields:
+                shape += fields["1"]
+        picks = self._picks.get(shape)
         if picks is None:
-            picks = self._learn(bitmaps, fields)
+            picks = self._learn(shape, fields)
         digits = "".join(picks[0](fields))
         if not (digits.isdecimal() and digits.isascii()):
             self._look_at(fields, self._digits, "digits", _is_digits)
@@ -75,13 +80,13 @@ class Soundness:
         if self._text_subfields:
             self._look_at(fields, self._text_subfields, "printable text", str.isprintable)
 
-    def _learn(self, bitmaps: str, fields: Mapping[str, str]) -> tuple[_Pick, _Pick]:
+    def _learn(self, shape: str, fields: Mapping[str, str]) -> tuple[_Pick, _Pick]:
         if len(self._picks) >= _BITMAPS_MAX:
             self._picks.clear()
         # The message type, which is digits by now, keeps them tuples where there is one element or none.
         digits: _Pick = itemgetter("t", "t", *(key for key in fields if key in self._digits))
         texts: _Pick = itemgetter("t", "t", *(key for key in fields if key in self._texts))
-        self._picks[bitmaps] = digits, texts
+        self._picks[shape] = digits, texts
         return digits, texts
 
     def _look_at(

@@ -192,3 +192,19 @@ def test_nothing_is_written_beside_it(tmp_path: Path) -> None:
     ours = folder(tmp_path, TILLS)
     load_dialect(ours)
     assert sorted(path.name for path in ours.iterdir()) == ["dialect.toml", "hook.py"]
+
+
+@pytest.mark.parametrize("element", ["p", "41", "37", "18"])
+def test_a_hook_may_take_any_element_away(tmp_path: Path, element: str) -> None:
+    """Whatever it takes, a session goes on: the message is read without it, or is a format error."""
+    plain = Codec(load_dialect(specs_root() / "iso87_ascii"))
+    hooked = codec(tmp_path, f"def after_decode(fields):\n    fields.pop({element!r}, None)\n    return fields\n")
+    for number in range(LEARN_AFTER + 2):
+        fields = purchase()
+        if number % 2:
+            fields.pop("42", None)  # another shape under the same hook
+        try:
+            found = hooked.decode(plain.encode(fields), network="alpha", received_at=RECEIVED)
+        except DecodeFailure:
+            continue
+        assert element not in found.fields
