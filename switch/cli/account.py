@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import secrets
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import click
 import msgspec
 
+from switch.audit.moments import end_of, parse_moment, zone_named
 from switch.cli.common import card_number, config_option, json_option, print_json, with_database
 from switch.contracts.errors import SwitchError
 from switch.contracts.secret import Pan
-from switch.daemon.settings import Settings, load_vault
-from switch.journal import issuing, reads
+from switch.daemon.settings import Settings, load_programs, load_vault
+from switch.issuer.program import Program
+from switch.journal import asof, issuing, reads
 from switch.journal.connection import Connection
 
 __all__ = ["account"]
@@ -40,13 +44,32 @@ def account() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with [[card]] tables, as simulators/cards.toml: prints an object by alias.",
 )
+@click.option("--as-of", "as_of", help="A moment, as 2026-03-31T12:00:00+09:00, or a day, as 2026-03-31: its end.")
+@click.option("--zone", help="The zone of the day. [default: that of the account's program]")
 @json_option
-def show(config: Path, number: str | None, account_id: int | None, cards_file: Path | None, as_json: bool) -> None:
-    """Show a balance: posted (owned), held (set aside by open authorizations), available (posted - held)."""
+def show(
+    config: Path,
+    number: str | None,
+    account_id: int | None,
+    cards_file: Path | None,
+    as_of: str | None,
+    zone: str | None,
+    as_json: bool,
+) -> None:
+    """Show a balance: posted (owned), held (set aside by open authorizations), available (posted - held).
+
+    With --as-of, the balance is made of the journal alone: it is the one after the newest entry that was booked at
+    or before the moment. Entries are booked when they are decided, a little before they are committed, so a
+    moment's balance is final once every unit of work that had begun by then has ended ([database]
+    unit_timeout_seconds).
+    """
     if sum(choice is not None for choice in (number, account_id, cards_file)) != 1:
         raise click.UsageError("give one of --card, --account, --cards-file")
+    if zone is not None and as_of is None:
+        raise click.UsageError("--zone belongs to --as-of")
+    when = None if as_of is None else AsOf(parse_moment(as_of), None if zone is None else zone_named(zone))
     if cards_file is not None:
-        _show_file(config, cards_file, as_json)
+        _show_file(config, cards_file, when, as_json)
         return
     pan = None if number is None else card_number(number)
 
@@ -61,6 +84,10 @@ def show(config: Path, number: str | None, account_id: int | None, cards_file: P
         accounts = await reads.accounts(connection, [wanted])
         if not accounts:
             raise SwitchError(f"there is no account {wanted}")
+        if when is not None:
+            accounts = await _as_of(settings, connection, [wanted], when)
+        if not accounts:
+            raise SwitchError(f"there was no account {wanted} yet")
         return accounts[0]
 
     shown = with_database(config, work)
@@ -72,15 +99,55 @@ def show(config: Path, number: str | None, account_id: int | None, cards_file: P
         click.echo(f"  {name:<10} {getattr(shown, name):>15,}")
 
 
-def _show_file(config: Path, cards_file: Path, as_json: bool) -> None:
+class AsOf(NamedTuple):
+    """A moment, or a day whose end is meant: in the zone that was named, else in the account's program's."""
+
+    wanted: date | datetime
+    zone: ZoneInfo | None
+
+
+async def _as_of(
+    settings: Settings, connection: Connection, account_ids: list[int], when: AsOf
+) -> list[reads.AccountShown]:
+    programs = load_programs(settings.programs)
+    owners = await asof.programs_of(connection, account_ids)
+
+    def moment(account_id: int) -> datetime:
+        if isinstance(when.wanted, datetime):
+            return when.wanted
+        return end_of(when.wanted, when.zone or _zone_of(programs, owners.get(account_id)))
+
+    wanted = [(account_id, moment(account_id)) for account_id in account_ids]
+    now = datetime.now(UTC)
+    for _, asked in wanted:
+        if asked > now:
+            raise SwitchError(f"{asked.isoformat()} lies ahead: nobody knows that balance yet")
+    return await asof.accounts_as_of(connection, wanted)
+
+
+def _zone_of(programs: dict[str, Program], name: str | None) -> ZoneInfo:
+    if name is None or name not in programs:
+        raise SwitchError(
+            f"the zone of the day is not known, name it by --zone: no program {name!r} in the programs file"
+        )
+    return programs[name].zone
+
+
+def _show_file(config: Path, cards_file: Path, when: AsOf | None, as_json: bool) -> None:
     listed = {one["alias"]: Pan(one["pan"]) for one in tomllib.loads(cards_file.read_text())["card"]}
 
     async def work(settings: Settings, connection: Connection) -> dict[str, reads.AccountShown]:
         vault = load_vault(settings.vault)
         owners = {alias: await reads.account_of_card(connection, vault.lookup(pan)) for alias, pan in listed.items()}
         # One statement for all balances, so that they belong to the same moment.
-        accounts = {one.account: one for one in await reads.accounts(connection)}
-        return {alias: accounts[owner[0]] for alias, owner in owners.items() if owner is not None}
+        ids = [owner.account_id for owner in owners.values() if owner is not None]
+        found = await (reads.accounts(connection, ids) if when is None else _as_of(settings, connection, ids, when))
+        accounts = {one.account: one for one in found}
+        return {
+            alias: accounts[owner.account_id]
+            for alias, owner in owners.items()
+            if owner is not None and owner.account_id in accounts
+        }
 
     shown = with_database(config, work)
     if as_json:
