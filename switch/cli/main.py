@@ -15,6 +15,7 @@ from switch.cli.card import card
 from switch.cli.clearing import clearing
 from switch.cli.credential import credential
 from switch.cli.journal import journal
+from switch.cli.reconcile import reconcile
 from switch.cli.run import check_config, dev, migrate_command, serve_command
 from switch.cli.specs import specs
 from switch.contracts.errors import SwitchError
@@ -33,6 +34,7 @@ def switch() -> None:
     In production:      switch migrate; switch serve    (settings by --config FILE or SWITCH_CONFIG)
     To ask the books:   switch account show, switch journal explain, switch journal verify
     To read messages:   switch specs describe, switch specs list
+    To close a day:     switch reconcile DAY
 
     Every command has its own --help. Commands that print figures take --json.
     """  # noqa: D301 -- click wants the control character, not its escape
@@ -48,6 +50,7 @@ switch.add_command(account)
 switch.add_command(journal)
 switch.add_command(clearing)
 switch.add_command(specs)
+switch.add_command(reconcile)
 switch.add_command(acquirer)
 switch.add_command(funding_source)
 switch.add_command(bench)
