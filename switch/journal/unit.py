@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 
-from switch.contracts.errors import CommitUnknown, DatabaseUnavailable
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken
 from switch.contracts.message import Kind
 from switch.issuer.account import Account
 from switch.issuer.books import Booking, Books, Item
@@ -145,7 +145,9 @@ class UnitOfWork:
             if not self._locked_units:
                 try:
                     return await self._attempt(items)
-                except Overtaken:
+                except (Overtaken, InvariantBroken):
+                    # Where another writer came between two of the statements that read, what they read may contradict
+                    # itself. Under locks it can't, unless the books do.
                     self.overtaken += 1
                     self._locked_units = _LOCKED_UNITS
             self._locked_units -= 1
@@ -188,7 +190,12 @@ class UnitOfWork:
             books, versions = await self._load(connection, items, lock=False)
         decisions = _decide(books, items)
         if _has_more(books):
-            await self._record_whole(connection, books, versions)
+            try:
+                await self._record_whole(connection, books, versions)
+            except Overtaken:
+                with translated():
+                    await connection.execute("ROLLBACK")
+                raise
             return decisions
         with translated(committing=True):
             await self._record(connection, books, versions)
