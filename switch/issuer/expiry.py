@@ -7,7 +7,6 @@ the top: the first rule that fits says how many days, else ``default_days``. A p
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -17,13 +16,13 @@ from switch.contracts.message import Channel, EntryMode, Request
 from switch.issuer.account import Account, EntryKind
 from switch.issuer.change import Change, set_held
 from switch.issuer.hold import Hold, HoldState
+from switch.issuer.mcc import check_ranges, in_ranges
 
-__all__ = ["DAYS_MAX", "ExpiryRule", "HoldExpiry", "Initiator", "expire", "initiator_of"]
+__all__ = ["DAYS_MAX", "LONGEST", "ExpiryRule", "HoldExpiry", "Initiator", "expire", "initiator_of"]
 
 #: No network lets a purchase be presented later than this, and a cardholder's money is not locked up longer.
 DAYS_MAX = 60
-
-_MCC_RANGE = re.compile(r"^\d{4}(-\d{4})?$")
+LONGEST = timedelta(days=DAYS_MAX)
 
 
 class Initiator(StrEnum):
@@ -50,14 +49,14 @@ class ExpiryRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def __post_init__(self) -> None:
         if not 1 <= self.days <= DAYS_MAX:
             raise ValueError(f"days is between 1 and {DAYS_MAX}")
-        for text in self.mcc:
-            if not _MCC_RANGE.match(text) or (len(text) == 9 and text[:4] > text[5:]):
-                raise ValueError(f"{text!r} is neither an MCC nor a range of MCCs")
+        check_ranges(self.mcc)
+        if self.amount_max_minor is not None and self.amount_max_minor < 1:
+            raise ValueError("amount_max_minor is at least 1")
 
     def fits(self, request: Request, amount_minor: int) -> bool:
         """Whether the rule speaks of this purchase."""
         return (
-            (not self.mcc or any(low[:4] <= request.mcc <= low[-4:] for low in self.mcc if request.mcc))
+            (not self.mcc or in_ranges(request.mcc, self.mcc))
             and (not self.channels or request.channel in self.channels)
             and (self.initiator is None or self.initiator is initiator_of(request))
             and (self.amount_max_minor is None or amount_minor <= self.amount_max_minor)

@@ -14,6 +14,7 @@ import msgspec
 
 from switch.contracts.message import Channel, EntryMode, Operation
 from switch.issuer.expiry import HoldExpiry
+from switch.issuer.mcc import check_ranges, in_ranges
 
 __all__ = [
     "DEFAULT_PIPELINE",
@@ -48,8 +49,7 @@ DEFAULT_PIPELINE = (
 #: Rules that no program may leave out: without them money could be approved on doubt.
 MANDATORY_RULES = frozenset({"card_known", "card_status", "card_expiry", "operation", "amount", "currency", "funds"})
 
-_MCC_RANGE = re.compile(r"^\d{4}(-\d{4})?$")
-_COUNTRY = re.compile(r"^[A-Z]{2}$")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 class SecurityCodePolicy(StrEnum):
@@ -93,11 +93,9 @@ class MerchantRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     merchants_blocked: tuple[str, ...] = ()  # card acceptor ids (DE42)
 
     def __post_init__(self) -> None:
-        for text in (*self.mcc_blocked, *self.mcc_allowed):
-            if not _MCC_RANGE.match(text) or (len(text) == 9 and text[:4] > text[5:]):
-                raise ValueError(f"{text!r} is neither an MCC nor a range of MCCs")
+        check_ranges((*self.mcc_blocked, *self.mcc_allowed))
         for text in (*self.countries_allowed, *self.countries_blocked):
-            if not _COUNTRY.match(text):
+            if not _COUNTRY.fullmatch(text):
                 raise ValueError(f"{text!r} is not an ISO 3166 alpha-2 country")
 
 
@@ -110,9 +108,7 @@ class OverCapture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def __post_init__(self) -> None:
         if not 0 <= self.percent <= 100:
             raise ValueError("percent is between 0 and 100")
-        for text in self.mcc:
-            if not _MCC_RANGE.match(text):
-                raise ValueError(f"{text!r} is neither an MCC nor a range of MCCs")
+        check_ranges(self.mcc)
 
 
 class ClearingRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -203,8 +199,3 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             if len(blocked) < 10_000:  # There are ten thousand MCCs; a malformed one must not grow the table.
                 blocked[mcc] = verdict
         return bool(verdict)
-
-
-def in_ranges(mcc: str, ranges: tuple[str, ...]) -> bool:
-    """Whether a four-digit MCC lies in one of ``"5411"``, ``"3501-3790"``."""
-    return any(low[:4] <= mcc <= low[-4:] for low in ranges) if len(mcc) == 4 else False

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switch.issuer.program import DEFAULT_PIPELINE, MANDATORY_RULES, Program, in_ranges
+from switch.issuer.mcc import in_ranges
+from switch.issuer.program import DEFAULT_PIPELINE, MANDATORY_RULES, Program
 from switch.issuer.rules import RULES
 from tests.issuer.support import a_program
 
@@ -38,6 +39,12 @@ WITHOUT_FUNDS = [name for name in DEFAULT_PIPELINE if name != "funds"]
         ({"merchants": {"mcc_allowed": ["3790-3501"]}}, "'3790-3501' is neither"),
         ({"merchants": {"mcc_allowed": ["3501-"]}}, "neither an MCC nor a range"),
         ({"merchants": {"mcc_allowed": ["food"]}}, "neither an MCC nor a range"),
+        ({"merchants": {"mcc_allowed": ["5411\n"]}}, "neither an MCC nor a range"),
+        (
+            {"merchants": {"mcc_allowed": ["\u0665\u0664\u0661\u0661"]}},
+            "neither an MCC nor a range",
+        ),  # digits, but of Arabic
+        ({"clearing": {"over_capture": [{"mcc": ["5814-5812"], "percent": 20}]}}, "'5814-5812' is neither"),
         ({"merchants": {"countries_allowed": ["JPN"]}}, "'JPN' is not an ISO 3166"),
         ({"merchants": {"countries_blocked": ["jp"]}}, "'jp' is not an ISO 3166"),
         ({"limits": {"daily": {"amount_minor": -1}}}, "a limit is not negative"),
