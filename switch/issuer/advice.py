@@ -219,6 +219,6 @@ def _held(case: Case, step: Step, hold: Hold, value: int, *, count: int = 0, con
     """Sets what is held to ``value``; at zero the network has declined what we had approved."""
     assert case.view.account is not None, "the hold has one"
     if value > hold.held_minor:
-        hold = msgspec.structs.replace(hold, expires_at=hold_deadline(case, value))
+        hold = msgspec.structs.replace(hold, expires_at=hold_deadline(case, hold, value))
     change = set_held(case.view.account, hold, value, HoldState.RELEASED)
     return booked(case, step, change, count=count, concern=concern)

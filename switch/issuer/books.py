@@ -109,7 +109,6 @@ class Books:
         self.candidates: dict[int, dict[bytes, Candidate]] = {}  # by card, then key, in the order decided
         self.tombstones: dict[int, dict[bytes, StoredMessage]] = {}  # by card, then key
         self.clearing_items: dict[int, dict[bytes, ClearingItem]] = {}  # by account, then key
-        self.expiry_due: dict[int, datetime] = {}  # by account: when a hold of it may be due
         # Accounts all of whose open holds were loaded, because one may be due; with the program of each card.
         self.open_holds_known: dict[int, dict[int, str]] = {}
         # What the batch changed, for the journal to write down.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from switch.issuer.case import Case
-from switch.issuer.expiry import HoldExpiry
+from switch.issuer.expiry import LONGEST, HoldExpiry
 from switch.issuer.hold import Hold, HoldState
 
 __all__ = ["hold_deadline", "new_purchase"]
@@ -36,7 +36,12 @@ def new_purchase(case: Case, *, approval_code: str = "", credit: bool = False) -
     )
 
 
-def hold_deadline(case: Case, amount_minor: int) -> datetime:
-    """When the hold that is placed, or raised, now will expire (UTC), by the program's table."""
+def hold_deadline(case: Case, hold: Hold, amount_minor: int) -> datetime:
+    """When ``hold`` will expire (UTC) if it is placed at, or raised to, ``amount_minor`` now, by the program's table.
+
+    A deadline that was promised stays: nothing that comes later makes it earlier. And however often a purchase is
+    raised, what it began with is not locked up for longer than the longest deadline.
+    """
     table = _PUBLIC if case.view.program is None else case.view.program.hold_expiry
-    return table.deadline(case.request, amount_minor, case.now)
+    later = min(table.deadline(case.request, amount_minor, case.now), hold.opened_at + LONGEST)
+    return later if hold.expires_at is None else max(later, hold.expires_at)

@@ -128,7 +128,7 @@ def _spend(case: Case, trace: tuple[Step, ...], approved_minor: int, code: str, 
     assert account is not None
     begun = new_purchase(case, approval_code=code)
     if case.request.kind is Kind.AUTHORIZATION:
-        begun = msgspec.structs.replace(begun, expires_at=hold_deadline(case, approved_minor))
+        begun = msgspec.structs.replace(begun, expires_at=hold_deadline(case, begun, approved_minor))
         change = set_held(account, begun, approved_minor, HoldState.OPEN)
     else:
         change = post(account, msgspec.structs.replace(begun, authorized_minor=approved_minor), approved_minor)
@@ -168,9 +168,9 @@ def _increase(case: Case, trace: tuple[Step, ...], amount_minor: int, code: str)
         return Decision(answer=Answer(reason=Reason.OVER_AMOUNT_LIMIT), trace=(*trace, step))
     account = case.view.account
     assert account is not None, "the hold has one"
-    later = hold_deadline(case, hold.held_minor + amount_minor)
-    hold = msgspec.structs.replace(hold, expires_at=max(later, hold.expires_at or later))
-    change = set_held(account, hold, hold.held_minor + amount_minor, HoldState.OPEN)
+    raised_minor = hold.held_minor + amount_minor
+    hold = msgspec.structs.replace(hold, expires_at=hold_deadline(case, hold, raised_minor))
+    change = set_held(account, hold, raised_minor, HoldState.OPEN)
     return Decision(
         answer=Answer(reason=Reason.APPROVED, approval_code=code),
         trace=(*trace, Step("increment", "pass", seen)),
