@@ -13,6 +13,7 @@ from switch.journal.unit import UnitOfWork
 from switch.network.closing import CloseReason
 from switch.network.stats import NetworkStats
 from switch.processing.batch import BatchLoop
+from switch.processing.expiry import HoldExpiryJob
 from switch.processing.withdrawals import Withdrawals
 
 __all__ = ["Metrics"]
@@ -27,10 +28,12 @@ class Metrics(Collector):
         self,
         loop: BatchLoop,
         withdrawals: Withdrawals,
+        expiry: HoldExpiryJob,
         units: Sequence[UnitOfWork],
         networks: Mapping[str, NetworkStats],
     ) -> None:
-        self._loop, self._withdrawals, self._units, self._networks = loop, withdrawals, units, networks
+        self._loop, self._withdrawals, self._expiry = loop, withdrawals, expiry
+        self._units, self._networks = units, networks
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -59,6 +62,21 @@ class Metrics(Collector):
         yield CounterMetricFamily("switch_approvals_withdrawn", "Approvals too late to be sent", self._withdrawals.done)
         yield GaugeMetricFamily(
             "switch_withdrawals_waiting", "Late approvals not yet taken back", self._withdrawals.depth
+        )
+        yield CounterMetricFamily(
+            "switch_holds_expired",
+            "Holds that this daemon released after their deadline",
+            sum(unit.holds_expired for unit in self._units),
+        )
+        yield GaugeMetricFamily(
+            "switch_hold_expiry_lag_seconds",
+            "How long the hold that has been due for the longest has been so, as last seen; 0 when none is",
+            self._expiry.lag_seconds,
+        )
+        yield GaugeMetricFamily(
+            "switch_hold_expiry_refused_accounts",
+            "Accounts whose due holds could not be expired; the log names them",
+            len(self._expiry.refused),
         )
         yield GaugeMetricFamily("switch_queue_depth", "Messages that wait for a batch", self._loop.queue_depth)
         closed = CounterMetricFamily(

@@ -42,6 +42,7 @@ from switch.network.drain import Drain
 from switch.network.listener import serve_listener
 from switch.network.stats import NetworkStats
 from switch.processing.batch import BatchLoop, ProcessingStats
+from switch.processing.expiry import HoldExpiryJob
 from switch.processing.withdrawals import Withdrawals
 
 __all__ = ["Ready", "serve"]
@@ -85,13 +86,14 @@ class _Rooms:
         self.drain = Drain(settings.drain_seconds)
         self.withdrawals = Withdrawals()
         self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats())
-        # One more than there are workers: the withdrawals have their own.
+        self.expiry = HoldExpiryJob(settings.expiry, _now)
+        # Two more than there are workers: the withdrawals and the expiry of holds have their own.
         self.units = [
             UnitOfWork(settings.database, self.programs, security, _now)
-            for _ in range(settings.database.connections + 1)
+            for _ in range(settings.database.connections + 2)
         ]
         self.networks: dict[str, NetworkStats] = {}
-        self.metrics = Metrics(self.loop, self.withdrawals, self.units, self.networks)
+        self.metrics = Metrics(self.loop, self.withdrawals, self.expiry, self.units, self.networks)
         self.ready = False
 
     def network(self, name: str) -> NetworkStats:
@@ -134,8 +136,9 @@ async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], 
     """From the first worker to the last withdrawal: what lies further out in the nest ends later."""
     async with trio.open_nursery() as undoing:
         undoing.start_soon(rooms.withdrawals.run, rooms.units[0])
+        undoing.start_soon(rooms.expiry.run, rooms.units[1])
         async with trio.open_nursery() as workers:
-            for unit in rooms.units[1:]:
+            for unit in rooms.units[2:]:
                 workers.start_soon(rooms.loop.run, unit)
             async with trio.open_nursery() as links:
                 listeners = await _open_links(rooms, links)
@@ -148,6 +151,7 @@ async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], 
                 on_ready(Ready(listeners, operations_url))
                 await rooms.drain.wait()
                 rooms.ready = False
+                rooms.expiry.close()
                 log.info("draining", seconds=rooms.settings.drain_seconds)
             # Every session has ended: nothing more comes in, and what waits is decided.
             rooms.loop.close()

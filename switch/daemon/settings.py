@@ -20,6 +20,7 @@ from switch.journal.connection import DatabaseSettings
 from switch.network.certificates import check_tls
 from switch.network.settings import DialerSettings, ListenerSettings
 from switch.processing.batch import BatchSettings
+from switch.processing.expiry import ExpirySettings
 from switch.vault.keys import DATA_KEY_BYTES, LOOKUP_KEY_BYTES, load_cvk, load_key
 from switch.vault.pan import PanVault
 from switch.vault.security_code import SecurityCodes
@@ -81,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     listener: tuple[ListenerSettings, ...] = ()
     dialer: tuple[DialerSettings, ...] = ()
     processing: BatchSettings = BatchSettings()
+    expiry: ExpirySettings = ExpirySettings()
     clearing: ClearingSettings = ClearingSettings()
     operations: OperationsSettings = OperationsSettings()
     log: LogSettings = LogSettings()

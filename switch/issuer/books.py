@@ -123,6 +123,7 @@ class Books:
         self.concerns: list[Concern] = []
         self.item_steps: list[ItemStep] = []
         self.notices: list[Notice] = []
+        self.holds_expired = 0
 
     def remember(self, message: StoredMessage, decided_at: datetime) -> None:
         """Takes a loaded message into the candidates, and into the tombstones if it is one."""
@@ -147,14 +148,14 @@ class Books:
         self._apply(item, case, decision)
         return decision
 
-    def expire_due(self, account_id: int) -> int:
+    def expire_due(self, account_id: int) -> None:
         """Releases the holds of an account whose deadline has passed, and gives them back to the limits.
 
-        Returns how many. Without :attr:`open_holds_known` for the account nothing is due.
+        Without :attr:`open_holds_known` for the account nothing is due.
         """
         programs = self.open_holds_known.get(account_id)
         if not programs:
-            return 0
+            return
         due = [
             hold
             for hold in self.holds.get(account_id, {}).values()
@@ -174,7 +175,7 @@ class Books:
                 self.usages[hold.card_id] = usage
                 self.changed_usages[hold.card_id] = (account_id, usage)
             self._notify(account_id, hold.begun_by, "hold_expired", {"amount": hold.held_minor, "hold": hold.hold_id})
-        return len(due)
+        self.holds_expired += len(due)
 
     def next_due(self, account_id: int) -> datetime | None:
         """When the first of the account's open holds is due, once all of them are known."""

@@ -289,14 +289,14 @@ async def verify(connection: Connection, account_id: int, shown: AccountShown) -
         )
     with translated():
         row = await connection.fetchrow(
-            "SELECT head_hash, bonus_posted, bonus_held FROM account WHERE account_id = $1", account_id
+            "SELECT head_hash, bonus_posted, bonus_held, expiry_due FROM account WHERE account_id = $1", account_id
         )
-        open_holds, open_bonus = await connection.fetchrow(
-            "SELECT coalesce(sum(held), 0)::bigint, coalesce(sum(held_bonus), 0)::bigint FROM hold"
-            " WHERE account_id = $1",
+        open_holds, open_bonus, first_due = await connection.fetchrow(
+            "SELECT coalesce(sum(held), 0)::bigint, coalesce(sum(held_bonus), 0)::bigint,"
+            " min(expires_at) FILTER (WHERE state = 'open') FROM hold WHERE account_id = $1",
             account_id,
         )
-    stored_head, stored_posted, stored_held = (None, 0, 0) if row is None else row.values()
+    stored_head, stored_posted, stored_held, due = (None, 0, 0, None) if row is None else row.values()
     if (stored_posted, stored_held, open_bonus) != (bonus_posted, bonus_held, bonus_held):
         faults.append(
             Fault(
@@ -310,6 +310,8 @@ async def verify(connection: Connection, account_id: int, shown: AccountShown) -
         faults.append(Fault(account_id, 0, "the head of the chain is not the newest entry"))
     if open_holds != held:
         faults.append(Fault(account_id, 0, f"open holds sum to {open_holds}, the journal holds {held}"))
+    if first_due is not None and (due is None or due > first_due):
+        faults.append(Fault(account_id, 0, f"a hold is due at {first_due}, the account looks for one at {due}"))
     return faults
 
 

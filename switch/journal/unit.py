@@ -19,11 +19,12 @@ Everything runs as one coroutine on the asyncio side, so that the bridge is cros
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from math import inf
 
-from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken, JournalRefused
 from switch.contracts.message import Kind
 from switch.issuer.account import Account
 from switch.issuer.books import Booking, Books, Item
@@ -35,7 +36,9 @@ from switch.journal.chain import ChainedEntry, entry_hash, microseconds
 from switch.journal.clearing_load import bound_purchases, load_clearing
 from switch.journal.clearing_rows import change_row, item_row, notice_row
 from switch.journal.connection import BY_INDEX, Connection, DatabaseSettings, Overtaken, connect, translated
+from switch.journal.hold_expiry import Swept, first_due, load_open_holds, lock_due
 from switch.journal.rows import (
+    Row,
     account_of,
     amendment_row,
     card_of,
@@ -52,13 +55,6 @@ from switch.journal.rows import (
 __all__ = ["UnitOfWork"]
 
 _LOAD = "SELECT * FROM load_unit($1, $2, $3)"
-_LOCK_DUE = "SELECT * FROM lock_due($1, $2)"
-_OPEN_HOLDS = """
-    SELECT h AS hold, c.program, u AS usage
-      FROM hold h JOIN card c USING (card_id) LEFT JOIN limit_usage u ON u.account_id = h.account_id
-                                                                      AND u.card_id = h.card_id
-     WHERE h.account_id = ANY ($1) AND h.state = 'open'
-"""
 _RECORD_BESIDE = "SELECT record_beside($1, $2, $3, $4)"
 _RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _CANDIDATES = """
@@ -128,6 +124,7 @@ class UnitOfWork:
         self._timer: asyncio.TimerHandle | None = None
         self._locked_units = 0  # so many of the next units lock their accounts
         self.overtaken = 0  # units that were decided again, because another writer was quicker
+        self.holds_expired = 0
 
     async def run(self, items: Sequence[Item]) -> list[Decision]:
         """Decides and books ``items``; the decisions come in their order, every one durable.
@@ -138,10 +135,7 @@ class UnitOfWork:
             JournalRefused: PostgreSQL refused the batch; nothing was booked.
             InvariantBroken: nothing was booked, and the process should stop.
         """
-        self._began_at = asyncio.get_running_loop().time()
-        self._overdue = False
-        self._watch()
-        try:
+        with self._under_watch():
             if not self._locked_units:
                 try:
                     return await self._attempt(items)
@@ -152,6 +146,15 @@ class UnitOfWork:
                     self._locked_units = _LOCKED_UNITS
             self._locked_units -= 1
             return await self._attempt_locked(items)
+
+    @contextmanager
+    def _under_watch(self) -> Iterator[None]:
+        """For what begins and ends a transaction: it takes no longer than it may, and leaves none open."""
+        self._began_at = asyncio.get_running_loop().time()
+        self._overdue = False
+        self._watch()
+        try:
+            yield
         except BaseException as exc:
             # Whatever went wrong (a defect in a rule and a cancellation too): an open transaction must not keep its
             # locks.
@@ -211,38 +214,62 @@ class UnitOfWork:
         await self._record_whole(connection, books, versions, begun=True)
         return decisions
 
-    async def expire(self, accounts_max: int) -> int:
-        """Releases the holds that are due on at most so many accounts; returns how many accounts were looked at.
+    async def expire(self, accounts_max: int, leave_out: Collection[int] = ()) -> Swept:
+        """Expires the holds that are due on at most so many accounts, those to ``leave_out`` aside.
 
-        What another daemon is looking at, or deciding on under locks, is left to it. Raises as :meth:`run`; what was
-        not committed is due still.
+        What another daemon is looking at, or deciding on under locks, is left to it. An account that is refused (its
+        books contradict themselves, say) does not keep the others from theirs: then each has a commit of its own, and
+        the result names it. What was not committed is due still.
+
+        Raises:
+            DatabaseUnavailable, CommitUnknown: try again later; what was committed is not due any more.
         """
-        self._began_at = asyncio.get_running_loop().time()
-        self._overdue = False
-        self._watch()
-        try:
-            return await self._expire(await self._connected(), accounts_max)
-        except BaseException:
-            self._drop()
-            raise
-        finally:
-            self._began_at = inf
+        refused: dict[int, str] = {}
+        holds = looked_at = 0
+        size = accounts_max
+        while looked_at < accounts_max:
+            with self._under_watch():
+                connection = await self._connected()
+                self._moment = self._clock()
+                with translated():
+                    await connection.execute("BEGIN")
+                    rows = await lock_due(connection, self._moment, size, {*leave_out, *refused})
+                    if not rows:
+                        await connection.execute("ROLLBACK")
+                        break
+                try:
+                    holds += await self._expire_on(connection, rows)
+                except (JournalRefused, InvariantBroken) as exc:
+                    with translated():
+                        await connection.execute("ROLLBACK")
+                    if len(rows) > 1:
+                        size = 1
+                        continue
+                    refused[rows[0]["account_id"]] = str(exc)
+            looked_at += len(rows)
+            if len(rows) < size or size == accounts_max:
+                break
+        return Swept(looked_at, holds, refused)
 
-    async def _expire(self, connection: Connection, accounts_max: int) -> int:
-        now = self._clock()
+    async def _expire_on(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """Expires what is due on these accounts, which are locked, and commits. How many holds it were."""
+        assert self._moment is not None, "the caller has looked at the clock"
+        books = Books(self._programs, self._security, self._moment)
+        books.accounts = {row["account_id"]: account_of(row) for row in rows}
         with translated():
-            await connection.execute("BEGIN")
-            rows = await connection.fetch(_LOCK_DUE, now, accounts_max)
-            books = Books(self._programs, self._security, now)
-            books.accounts = {row["account_id"]: account_of(row) for row in rows}
-            await self._load_open_holds(connection, books, list(books.accounts))
+            await load_open_holds(connection, books, list(books.accounts))
         loaded = tuple(books.accounts.values())
         for account_id in books.accounts:
             books.expire_due(account_id)
         books.check_invariants(loaded)
         versions = [(row["account_id"], row["version"]) for row in rows]
         await self._record_whole(connection, books, versions, begun=True)
-        return len(rows)
+        return books.holds_expired
+
+    async def first_due(self) -> datetime | None:
+        """When a hold may be due first; in the past while some are overdue. Raises DatabaseUnavailable."""
+        with self._under_watch():
+            return await first_due(await self._connected())
 
     async def close(self) -> None:
         """Closes the connection, if there is one."""
@@ -298,23 +325,12 @@ class UnitOfWork:
                 message = stored_of(row)
                 books.tombstones.setdefault(message.card_id, {})[message.key] = message
         if with_due:
-            await self._load_open_holds(connection, books, with_due)
+            await load_open_holds(connection, books, with_due)
         await self._load_history(connection, books, items)
         if any(item.request.kind is Kind.PRESENTMENT for item in items):
             await load_clearing(connection, books, items)
         await self._load_holds(connection, books, items)
         return books, versions
-
-    async def _load_open_holds(self, connection: Connection, books: Books, accounts: Sequence[int]) -> None:
-        """All that is open on these accounts: one may be due, and the next is then known."""
-        for account_id in accounts:
-            books.open_holds_known[account_id] = {}
-        for row in await connection.fetch(_OPEN_HOLDS, accounts):
-            hold = hold_of(row["hold"])
-            books.holds.setdefault(hold.account_id, {})[hold.hold_id] = hold
-            books.open_holds_known[hold.account_id][hold.card_id] = row["program"]
-            if row["usage"] is not None and hold.card_id not in books.usages:
-                books.usages[hold.card_id] = usage_of(row["usage"])
 
     async def _load_history(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
         """Originals that reversals, advices and increments may mean, and the purchases that those moved."""
@@ -382,6 +398,7 @@ class UnitOfWork:
                 await self._record_beside(connection, books)
         with translated(committing=True):
             await connection.execute("COMMIT")
+        self.holds_expired += books.holds_expired
 
     async def _record_beside(self, connection: Connection, books: Books) -> None:
         now = books.now
