@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.journal.counter import Counter, on
 from tests.journal.server import Database, Server, server
 
 
@@ -19,3 +20,14 @@ def postgres() -> Iterator[Server]:
 def database(postgres: Server) -> Database:
     """With the schema, for all tests of a module; each takes cards of its own."""
     return postgres.migrated()
+
+
+@pytest.fixture
+def fresh(database: Database) -> Database:
+    """Where nobody else's holds are due: what other tests have left is not looked for."""
+
+    async def forget(counter: Counter) -> None:
+        await (await counter.root()).execute("UPDATE account SET expiry_due = NULL WHERE expiry_due IS NOT NULL")
+
+    on(database, forget)
+    return database
