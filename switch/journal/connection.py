@@ -75,7 +75,14 @@ def translated(*, committing: bool = False) -> Iterator[None]:
 
 #: For connections that only ever touch a few rows by key. Fresh tables have no statistics, and a plan that was made
 #: while they were empty (a scan, a hash join) would be kept while they grow; by index, the cost stays what it is.
-BY_INDEX: Mapping[str, str] = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+BY_INDEX: Mapping[str, str] = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # A bitmap of a whole small index, kept for all rows of the other side, is a scan by another name.
+    "enable_bitmapscan": "off",
+    "enable_material": "off",
+}
 
 
 async def connect(

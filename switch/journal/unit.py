@@ -57,35 +57,53 @@ __all__ = ["UnitOfWork"]
 _LOAD = "SELECT * FROM load_unit($1, $2, $3)"
 _RECORD_BESIDE = "SELECT record_beside($1, $2, $3, $4)"
 _RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+# OFFSET 0 keeps each look-up by key apart: joined freely, a table that was small when PostgreSQL last counted its rows
+# would be walked, and such a plan is kept while the table grows.
 _CANDIDATES = """
     WITH wanted AS (
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[])
                    AS w (account_id, card_id, retrieval_reference, stan, network_reference, terminal_id)
     ), found AS (
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, retrieval_reference)
-         WHERE m.retrieval_reference <> '' AND w.retrieval_reference <> '' AND m.card_id = w.card_id
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.retrieval_reference = w.retrieval_reference
+               AND x.retrieval_reference <> '' AND x.card_id = w.card_id OFFSET 0
+        ) m WHERE w.retrieval_reference <> ''
         UNION
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, stan)
-         WHERE m.stan <> '' AND w.stan <> '' AND m.card_id = w.card_id
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.stan = w.stan AND x.stan <> '' AND x.card_id = w.card_id OFFSET 0
+        ) m WHERE w.stan <> ''
         UNION
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, network_reference)
-         WHERE m.network_reference <> '' AND w.network_reference <> '' AND m.card_id = w.card_id
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.network_reference = w.network_reference
+               AND x.network_reference <> '' AND x.card_id = w.card_id OFFSET 0
+        ) m WHERE w.network_reference <> ''
         UNION
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, terminal_id)
-         WHERE m.stan <> '' AND w.terminal_id <> '' AND m.card_id = w.card_id AND m.decided_at > now() - interval '1
-         day'
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.terminal_id = w.terminal_id AND x.stan <> ''
+               AND x.card_id = w.card_id AND x.decided_at > now() - interval '1 day' OFFSET 0
+        ) m WHERE w.terminal_id <> ''
     )
-    SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
+    SELECT m.* FROM found f, LATERAL (
+        SELECT x.* FROM message_key x WHERE x.account_id = f.account_id AND x.key = f.key OFFSET 0
+    ) m ORDER BY m.decided_at, m.hold_id
 """
 _ADVICES_ON_HOLD = """
-    SELECT m.* FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, key)
-      JOIN message_key late USING (account_id, key)
-      JOIN message_key m USING (account_id, hold_id)
-     WHERE m.kind IN ('authorization_advice', 'financial_advice', 'presentment') AND m.decided_at >= late.decided_at
+    SELECT m.* FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, key), LATERAL (
+        SELECT x.* FROM message_key x WHERE x.account_id = w.account_id AND x.key = w.key OFFSET 0
+    ) late, LATERAL (
+        SELECT x.* FROM message_key x WHERE x.account_id = w.account_id AND x.hold_id = late.hold_id
+           AND x.kind IN ('authorization_advice', 'financial_advice', 'presentment')
+           AND x.decided_at >= late.decided_at OFFSET 0
+    ) m
 """
 _HOLDS = """
-    SELECT h.* FROM hold h
-      JOIN unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id) USING (account_id, hold_id)
+    SELECT h.* FROM unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id), LATERAL (
+        SELECT x.* FROM hold x WHERE x.account_id = w.account_id AND x.hold_id = w.hold_id OFFSET 0
+    ) h
 """
 _TOMBSTONES = """
     SELECT * FROM message_key WHERE account_id = ANY ($1) AND state = 'tombstone' AND decided_at > $2 ORDER BY

@@ -1,0 +1,48 @@
+"""However small the tables were when PostgreSQL last looked at them, the books are looked up by key: a plan that walks a
+table that was small would be kept while it grows.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from switch.journal import clearing_load, hold_expiry, unit
+from switch.journal.connection import BY_INDEX
+from tests.journal.counter import Counter, on
+from tests.journal.server import Database
+
+STATEMENTS = {
+    "candidates": unit._CANDIDATES,
+    "advices on a hold": unit._ADVICES_ON_HOLD,
+    "holds": unit._HOLDS,
+    "tombstones": unit._TOMBSTONES,
+    "records by reference": clearing_load._BY_REFERENCE,
+    "records by purchase": clearing_load._BY_PURCHASE,
+    "clearing items": clearing_load._ITEMS,
+    "open holds": hold_expiry._OPEN_HOLDS,
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_young_tables_are_looked_up_by_key(database: Database, name: str) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(10_000)
+        await counter.unit().run([counter.item(client, counter.request(client)) for _ in range(3)])
+        root = await counter.root()
+        await root.execute("ANALYZE")
+        for setting, value in {**BY_INDEX, "plan_cache_mode": "force_generic_plan"}.items():
+            await root.execute(f"SET {setting} = {value}")
+        await root.execute(f"PREPARE looked AS {STATEMENTS[name]}")
+        parameters = len(set(re.findall(r"\$\d", STATEMENTS[name])))
+        rows = await root.fetch(f"EXPLAIN EXECUTE looked ({', '.join(['NULL'] * parameters)})")
+        plan = "\n".join(row[0] for row in rows)
+
+        assert "Seq Scan" not in plan and "Bitmap" not in plan, plan
+        # Every look into a table says which account (or card) it is about.
+        looks = re.findall(r"Scan using \w+ on \w+.*\n\s+(?:Index Cond: .*)", plan)
+        assert len(looks) == plan.count("Scan using"), plan
+        assert all("account_id" in look or "card_id" in look for look in looks), plan
+
+    on(database, scenario)
