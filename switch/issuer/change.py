@@ -2,8 +2,8 @@
 
 **Pockets.** A balance may hold bonus value beside the cardholder's money (``switch.issuer.account``). Bonus is spent
 first, since it is what runs out; what comes back goes the way it came, the money first, until the money is whole
-again and then the bonus. So a purchase remembers how much of it the bonus paid, and a refund weeks later still finds
-the right pocket.
+again and then the bonus. So a purchase remembers how much of it the bonus paid and got back, and a refund weeks later
+still finds the right pocket.
 """
 
 from __future__ import annotations
@@ -53,6 +53,18 @@ def _bonus_part(account: Account, amount_minor: int) -> int:
     return min(amount_minor, bonus) if bonus > 0 else 0
 
 
+def _bonus_back(hold: Hold, amount_minor: int, bonus_max_minor: int) -> int:
+    """How much of what comes back for a posting the bonus gets: what is left once the money is whole again."""
+    money_paid = hold.posted_minor - hold.posted_bonus_minor
+    money_came_back = hold.refunded_minor - hold.refunded_bonus_minor
+    return min(max(0, amount_minor - max(0, money_paid - money_came_back)), bonus_max_minor)
+
+
+def _ended(hold: Hold, posted_minor: int, otherwise: HoldState) -> HoldState:
+    """How a purchase ends on which nothing is held any more."""
+    return HoldState.POSTED if posted_minor or hold.refunded_minor else otherwise
+
+
 def set_held(
     account: Account, hold: Hold, held_minor: int, when_empty: HoldState, kind: EntryKind = EntryKind.RELEASE
 ) -> Change:
@@ -69,7 +81,7 @@ def set_held(
     elif difference < 0:
         bonus = -max(0, -difference - (hold.held_minor - hold.held_bonus_minor))
         movements = _moved(kind, Side.HELD, Side.AVAILABLE, -difference + bonus, -bonus, hold.hold_id)
-    ended = HoldState.POSTED if hold.posted_minor and hold.state is HoldState.OPEN else when_empty
+    ended = _ended(hold, hold.posted_minor, when_empty) if hold.state is HoldState.OPEN else when_empty
     return Change(
         movements,
         msgspec.structs.replace(
@@ -89,15 +101,14 @@ def set_posted(hold: Hold, posted_minor: int, when_empty: HoldState) -> Change:
     """
     amount = hold.posted_minor - posted_minor
     debit, credit = (Side.AVAILABLE, Side.NETWORK) if hold.credit else (Side.NETWORK, Side.AVAILABLE)
-    bonus = max(0, amount - (hold.posted_minor - hold.posted_bonus_minor))
-    ended = HoldState.POSTED if posted_minor else when_empty
+    bonus = _bonus_back(hold, amount, hold.posted_bonus_minor)
     return Change(
         _moved(EntryKind.POSTING_REVERSAL, debit, credit, amount - bonus, bonus, hold.hold_id),
         msgspec.structs.replace(
             hold,
             posted_minor=posted_minor,
             posted_bonus_minor=hold.posted_bonus_minor - bonus,
-            state=HoldState.OPEN if hold.held_minor else ended,
+            state=HoldState.OPEN if hold.held_minor else _ended(hold, posted_minor, when_empty),
         ),
     )
 
@@ -147,24 +158,40 @@ def bring_back(hold: Hold, amount_minor: int, kind: EntryKind) -> Change:
     What the purchase posted stays as it is; ``refunded_minor`` says what has come back. Beyond what it posted, all goes
     to the money.
     """
-    money_paid = hold.posted_minor - hold.posted_bonus_minor
-    money_back = min(hold.refunded_minor, money_paid)
-    bonus_back = min(max(0, hold.refunded_minor - money_paid), hold.posted_bonus_minor)
-    to_bonus = min(max(0, amount_minor - (money_paid - money_back)), hold.posted_bonus_minor - bonus_back)
+    bonus = _bonus_back(hold, amount_minor, max(0, hold.posted_bonus_minor - hold.refunded_bonus_minor))
     return Change(
-        _moved(kind, Side.NETWORK, Side.AVAILABLE, amount_minor - to_bonus, to_bonus, hold.hold_id),
-        msgspec.structs.replace(hold, refunded_minor=hold.refunded_minor + amount_minor),
+        _moved(kind, Side.NETWORK, Side.AVAILABLE, amount_minor - bonus, bonus, hold.hold_id),
+        msgspec.structs.replace(
+            hold,
+            refunded_minor=hold.refunded_minor + amount_minor,
+            refunded_bonus_minor=hold.refunded_bonus_minor + bonus,
+        ),
     )
 
 
 def charge_again(account: Account, hold: Hold, amount_minor: int, kind: EntryKind) -> Change:
-    """Takes back what :func:`bring_back` credited, from the pocket it went to as far as that still has it."""
-    after = max(0, hold.refunded_minor - amount_minor)
-    money_paid = hold.posted_minor - hold.posted_bonus_minor
-    bonus_was_back = min(max(0, hold.refunded_minor - money_paid), hold.posted_bonus_minor)
-    bonus_stays = min(max(0, after - money_paid), hold.posted_bonus_minor)
-    bonus = min(bonus_was_back - bonus_stays, _bonus_part(account, amount_minor))
+    """Takes back what :func:`bring_back` credited, from the pockets that it went to, what came last first.
+
+    Where the bonus has been spent meanwhile, the money pays for it, and the purchase is one that the money paid. What
+    is beyond all that came back is posted on it.
+    """
+    returned = min(amount_minor, hold.refunded_minor)
+    more_than_paid = max(0, hold.refunded_minor - hold.posted_minor)
+    stays = hold.refunded_minor - returned
+    bonus_due = min(hold.refunded_bonus_minor, max(0, returned - more_than_paid, hold.refunded_bonus_minor - stays))
+    bonus_there = max(0, account.bonus_available_minor)
+    bonus = min(bonus_due, bonus_there)
+    beyond = amount_minor - returned
+    beyond_bonus = min(beyond, bonus_there - bonus)
+    bonus_moved = bonus + beyond_bonus
     return Change(
-        _moved(kind, Side.AVAILABLE, Side.NETWORK, amount_minor - bonus, bonus, hold.hold_id),
-        msgspec.structs.replace(hold, refunded_minor=after),
+        _moved(kind, Side.AVAILABLE, Side.NETWORK, amount_minor - bonus_moved, bonus_moved, hold.hold_id),
+        msgspec.structs.replace(
+            hold,
+            posted_minor=hold.posted_minor + beyond,
+            posted_bonus_minor=max(0, hold.posted_bonus_minor - (bonus_due - bonus)) + beyond_bonus,
+            refunded_minor=stays,
+            refunded_bonus_minor=hold.refunded_bonus_minor - bonus_due,
+            state=HoldState.OPEN if hold.held_minor else HoldState.POSTED,
+        ),
     )

@@ -21,7 +21,8 @@ posting brings money in.
        └── single message, ditto alone ────▶ posted ◀───────────┘
                                               └── reversal or withdrawal of the posting ──▶ reversed, withdrawn
 
-What is left of a hold on which something was posted before ends as ``posted``, whatever ends it.
+What is left of a hold on which something was posted before ends as ``posted``, whatever ends it; and so does a posting
+that is taken back after money has come back for it.
 
 The same table stands in the database (``hold_transition``), where ``record_unit`` checks every step again.
 """
@@ -75,8 +76,8 @@ TRANSITIONS: frozenset[tuple[HoldState | None, HoldState]] = frozenset(
 class Hold(msgspec.Struct, frozen=True, gc=False):
     """One purchase.
 
-    Invariants: no figure is negative, nothing is held unless the state is open, and the bonus parts are not more than
-    what they are parts of.
+    Invariants: no figure is negative, nothing is held unless the state is open, nothing has come back unless it is
+    open or posted, and the bonus parts are not more than what they are parts of.
     """
 
     account_id: int
@@ -96,6 +97,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     refunded_minor: int = 0  # what refunds and chargebacks have brought back
     held_bonus_minor: int = 0  # of ``held_minor``
     posted_bonus_minor: int = 0  # of ``posted_minor``
+    refunded_bonus_minor: int = 0  # of ``refunded_minor``
 
     @property
     def bonus_spent_minor(self) -> int:
@@ -108,8 +110,9 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
             not 0 <= self.held_bonus_minor <= self.held_minor
             or not 0 <= self.posted_bonus_minor <= self.posted_minor
             or self.presented_minor < 0
-            or self.refunded_minor < 0
+            or not 0 <= self.refunded_bonus_minor <= self.refunded_minor
             or (self.held_minor > 0 and self.state is not HoldState.OPEN)
+            or (self.refunded_minor > 0 and self.state not in (HoldState.OPEN, HoldState.POSTED))
         ):
             raise InvariantBroken(
                 f"account {self.account_id} hold {self.hold_id}: state {self.state} with held={self.held_minor}"

@@ -133,6 +133,7 @@ def hold_of(row: Row) -> Hold:
         row["refunded"],
         row["held_bonus"],
         row["posted_bonus"],
+        row["refunded_bonus"],
     )
 
 
@@ -156,6 +157,7 @@ def hold_row(hold: Hold) -> tuple[object, ...]:
         hold.refunded_minor,
         hold.held_bonus_minor,
         hold.posted_bonus_minor,
+        hold.refunded_bonus_minor,
     )
 
 

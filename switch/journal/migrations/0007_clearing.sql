@@ -12,8 +12,10 @@ ALTER TABLE hold
     ADD COLUMN refunded      bigint NOT NULL DEFAULT 0 CHECK (refunded >= 0),
     ADD COLUMN held_bonus    bigint NOT NULL DEFAULT 0,
     ADD COLUMN posted_bonus  bigint NOT NULL DEFAULT 0,
+    ADD COLUMN refunded_bonus bigint NOT NULL DEFAULT 0,
     ADD CHECK (held_bonus BETWEEN 0 AND held),
-    ADD CHECK (posted_bonus BETWEEN 0 AND posted);
+    ADD CHECK (posted_bonus BETWEEN 0 AND posted),
+    ADD CHECK (refunded_bonus BETWEEN 0 AND refunded);
 COMMENT ON COLUMN hold.begun_by IS 'The key of the message that began the purchase.';
 COMMENT ON COLUMN hold.presented IS 'Of posted: what clearing records have told of. The rest was posted by messages.';
 COMMENT ON COLUMN hold.refunded IS 'What refunds and chargebacks have brought back.';
@@ -320,14 +322,15 @@ BEGIN
         END IF;
         INSERT INTO hold AS h
         SELECT account_id, hold_id, card_id, state, authorized, held, posted, credit, mcc, opened_at,
-               begun_by, approval_code, expires_at, presented, refunded, held_bonus, posted_bonus
+               begun_by, approval_code, expires_at, presented, refunded, held_bonus, posted_bonus, refunded_bonus
           FROM (SELECT DISTINCT ON (n.account_id, n.hold_id) n.*
                   FROM unnest(holds) WITH ORDINALITY n
                  ORDER BY n.account_id, n.hold_id, n.ordinality DESC) newest
         ON CONFLICT (account_id, hold_id) DO UPDATE
            SET state = excluded.state, authorized = excluded.authorized, held = excluded.held, posted = excluded.posted,
                expires_at = excluded.expires_at, presented = excluded.presented, refunded = excluded.refunded,
-               held_bonus = excluded.held_bonus, posted_bonus = excluded.posted_bonus;
+               held_bonus = excluded.held_bonus, posted_bonus = excluded.posted_bonus,
+               refunded_bonus = excluded.refunded_bonus;
     END IF;
 
     IF cardinality(usages) > 0 THEN
