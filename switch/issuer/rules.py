@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from switch.contracts.message import Channel, EntryMode, Operation
+from switch.contracts.message import Channel, EntryMode, Operation, Request
 from switch.contracts.reason import Reason
 from switch.issuer.account import Account
 from switch.issuer.card import Card, CardStatus
@@ -20,7 +20,7 @@ from switch.issuer.case import Case, Seen
 from switch.issuer.program import Limit, Program, SecurityCodePolicy
 from switch.issuer.usage import Usage
 
-__all__ = ["RULES", "Verdict", "spending_amount"]
+__all__ = ["RULES", "Verdict", "amount_in", "spending_amount"]
 
 SPENDING = frozenset({Operation.PURCHASE, Operation.CASH_WITHDRAWAL})
 
@@ -59,12 +59,15 @@ def spending_amount(case: Case) -> int | None:
 
     The transaction amount (DE4/49) if it is in the account's currency, else the billing amount (DE6/51) if that is.
     """
-    request, account = case.request, case.view.account
-    if account is None:
-        return None
-    if request.currency == account.currency:
+    account = case.view.account
+    return None if account is None else amount_in(case.request, account.currency)
+
+
+def amount_in(request: Request, currency: str) -> int | None:
+    """What the message says it costs in ``currency``: see :func:`spending_amount`."""
+    if request.currency == currency:
         return request.amount_minor
-    if request.billing_currency == account.currency:
+    if request.billing_currency == currency:
         return request.billing_amount_minor
     return None
 
