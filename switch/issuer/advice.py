@@ -94,6 +94,8 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
         return Decision(answer=ACCEPTED, trace=(step,), concern="advice_after_reversal")
     if hold is None:
         return msgspec.structs.replace(_new_hold(case, step, value), remember_as=_before_its_request(found))
+    if not case.request.incremental:
+        hold = _with_code(case, hold)
     if hold.state is HoldState.OPEN:
         if case.request.incremental:
             # Its amount comes on top of the hold, unless we raised it for the same increment.
@@ -130,7 +132,7 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
         return Decision(answer=ACCEPTED, trace=(Step(step.rule, StandIn.DECLINED, step.seen),), concern=concern)
     if value <= 0:
         return Decision(answer=ACCEPTED, trace=(step,))
-    if _tells_of_our_posting(case, found, hold, value) and hold is not None:
+    if hold is not None and (_tells_of_our_posting(case, found, hold, value) or _presented_before(case, hold, value)):
         told = Step(step.rule, "posted_before", step.seen)
         return booked(case, told, Change((), hold), moved_minor=0, concern="advice_of_posted")
     reversed_first = any(t.kind is Kind.REVERSAL and tombstone_fits(t, case.request) for t in case.view.tombstones)
@@ -148,7 +150,7 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
     # The hold was counted when it was placed, and given back when it ended without a posting.
     counted_anew = before not in (HoldState.OPEN, HoldState.POSTED)
     assert case.view.account is not None, "the purchase has one"
-    change = post(case.view.account, hold, value)
+    change = post(case.view.account, _with_code(case, hold), value)
     decision = booked(case, step, change, count=int(counted_anew), moved_minor=value)
     if before is HoldState.OPEN or decision.concern:
         return decision
@@ -168,6 +170,21 @@ def _tells_of_our_posting(case: Case, found: Match, hold: Hold | None, value: in
         and original.moved_minor == value
         and hold.state is HoldState.POSTED
     )
+
+
+def _presented_before(case: Case, hold: Hold, value: int) -> bool:
+    """Whether the advice comes late: clearing records alone have posted the purchase, and as much as it tells of."""
+    return (
+        case.request.operation in SPENDING
+        and not hold.credit
+        and hold.state is HoldState.POSTED
+        and value <= hold.presented_minor == hold.posted_minor
+    )
+
+
+def _with_code(case: Case, hold: Hold) -> Hold:
+    """The purchase with the approval code that the merchant got: whoever stood in gave one, and it is presented."""
+    return msgspec.structs.replace(hold, approval_code=case.request.approval_code or hold.approval_code)
 
 
 def _before_its_request(found: Match) -> MessageState:

@@ -11,7 +11,7 @@ from switch.contracts.message import Kind, Operation, OriginalElements, Request,
 from switch.contracts.reason import Reason
 from switch.issuer.card import CardStatus, Credential
 from switch.issuer.hold import HoldState
-from tests.issuer.support import Desk, a_card, verdict
+from tests.issuer.support import Desk, a_card, original_of, verdict
 
 
 def stand_in(desk: Desk, request: Request, amount: int, how: StandIn = StandIn.APPROVED, **changes: Any) -> Request:
@@ -342,3 +342,64 @@ def test_what_a_person_has_to_look_at_tells_it_too() -> None:
 def test_nothing_is_said_for_an_advice_that_does_not_tell() -> None:
     seen = Desk(10_000).ask(Kind.AUTHORIZATION_ADVICE, 3_000, stand_in=StandIn.APPROVED).trace[-1].seen
     assert not {"decided_by", "because"} & seen.keys()
+
+
+# ── what the clearing knows
+
+
+def test_a_purchase_goes_by_the_approval_code_that_the_merchant_got() -> None:
+    """We had approved too, but the network's answer came first: its code is on the receipt and will be presented."""
+    desk = Desk(10_000)
+    purchase = desk.request(Kind.AUTHORIZATION, 3_000)
+    ours = desk.tell(purchase).answer.approval_code
+    desk.tell(stand_in(desk, purchase, 3_000, approval_code="STIP01"))
+    assert desk.hold.approval_code == "STIP01" != ours
+    desk.tell(stand_in(desk, purchase, 500, approval_code="STIP02", incremental=True))
+    assert desk.hold.approval_code == "STIP01", "an increment is approved under a code of its own"
+    desk.tell(stand_in(desk, purchase, 3_000))
+    assert desk.hold.approval_code == "STIP01", "an advice that tells none takes none away"
+
+
+def test_a_financial_advice_brings_its_approval_code() -> None:
+    desk = Desk(10_000)
+    purchase = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(purchase)
+    desk.ask(Kind.FINANCIAL_ADVICE, 3_000, original=original_of(purchase), approval_code="STIP01")
+    assert (desk.balance, desk.hold.approval_code) == ((7_000, 0), "STIP01")
+
+
+def presented(desk: Desk, amount: int) -> Request:
+    """An authorization of 3,000 that was presented; gives the authorization."""
+    purchase = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(purchase)
+    desk.tell(desk.request(Kind.PRESENTMENT, amount, stan="", retrieval_reference=purchase.retrieval_reference))
+    return purchase
+
+
+@pytest.mark.parametrize(
+    ("advised", "posted", "concern"),
+    [
+        (3_000, 7_000, "advice_of_posted"),
+        (2_000, 7_000, "advice_of_posted"),
+        (3_001, 3_999, "posted_after_posted"),
+    ],
+)
+def test_a_financial_advice_that_comes_after_the_presentment_is_not_charged_again(
+    advised: int, posted: int, concern: str
+) -> None:
+    desk = Desk(10_000)
+    purchase = presented(desk, 3_000)
+    desk.ask(Kind.FINANCIAL_ADVICE, advised, retrieval_reference=purchase.retrieval_reference)
+    assert (desk.balance, desk.concerns) == ((posted, 0), [concern])
+
+
+def test_a_refund_by_advice_after_the_presentment_is_credited() -> None:
+    desk = Desk(10_000)
+    purchase = presented(desk, 3_000)
+    desk.ask(
+        Kind.FINANCIAL_ADVICE,
+        3_000,
+        operation=Operation.REFUND,
+        retrieval_reference=purchase.retrieval_reference,
+    )
+    assert desk.balance == (10_000, 0)

@@ -328,7 +328,7 @@ BEGIN
                  ORDER BY n.account_id, n.hold_id, n.ordinality DESC) newest
         ON CONFLICT (account_id, hold_id) DO UPDATE
            SET state = excluded.state, authorized = excluded.authorized, held = excluded.held, posted = excluded.posted,
-               expires_at = excluded.expires_at, presented = excluded.presented, refunded = excluded.refunded,
+               approval_code = excluded.approval_code, expires_at = excluded.expires_at, presented = excluded.presented, refunded = excluded.refunded,
                held_bonus = excluded.held_bonus, posted_bonus = excluded.posted_bonus,
                refunded_bonus = excluded.refunded_bonus;
     END IF;
