@@ -63,8 +63,10 @@ def decide_reversal(case: Case) -> Decision:
     withdrawn_increment = original.incremental and original.state is MessageState.WITHDRAWN
     if withdrawn_increment or hold.state not in (HoldState.OPEN, HoldState.POSTED):
         return _unchanged("hold", "nothing_left", seen)
-    if hold.state is HoldState.POSTED and original.kind in (Kind.AUTHORIZATION, Kind.AUTHORIZATION_ADVICE):
-        # The authorization has been cleared: the money has moved, so a refund would have to bring it back.
+    # A clearing record, or a financial advice, posts on an authorization; a single message posts by itself.
+    authorization = original.kind in (Kind.AUTHORIZATION, Kind.AUTHORIZATION_ADVICE)
+    if hold.state is HoldState.POSTED and (authorization or hold.presented_minor >= hold.posted_minor):
+        # It has been cleared: the money has moved, so a refund would have to bring it back.
         return _unchanged("hold", "already_posted", seen, concern="reversal_after_posting")
 
     final, refused = _final_amount(case, original, hold)
@@ -107,7 +109,8 @@ def take_back(case: Case, hold: Hold, final_minor: int, end: HoldState) -> tuple
     program = case.view.program
     spent_on = (hold.opened_at if program is None else hold.opened_at.astimezone(program.zone)).date()
     usage = case.view.usage or Usage(card.card_id, case.today)
-    return change, usage.given_back(current - final_minor, 0 if final_minor else 1, spent_on, case.today)
+    over = change.hold.state not in (HoldState.OPEN, HoldState.POSTED)
+    return change, usage.given_back(current - final_minor, 1 if over else 0, spent_on, case.today)
 
 
 def _final_amount(case: Case, original: StoredMessage, hold: Hold) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from switch.contracts.clearing import Clearing, ClearingKind
 from switch.contracts.message import Kind, Operation, Request
 from switch.contracts.reason import Reason
 from switch.issuer.decide import decide
@@ -335,3 +336,27 @@ def test_de90_with_a_zero_filled_rest_still_names_the_original_beside_its_refere
     blank = original_of(purchase, stan="", transmitted="", acquirer_id="")
     desk.tell(desk.undo(purchase, original=blank))
     assert desk.balance == (10_000, 0)
+
+
+def test_a_purchase_of_which_a_part_was_presented_still_counts_when_the_rest_is_reversed() -> None:
+    desk = Desk(10_000)
+    purchase = desk.request(Kind.AUTHORIZATION, 3_000)
+    desk.tell(purchase)
+    part = Clearing(kind=ClearingKind.PRESENTMENT, file_id="F", record=1, final=False)
+    desk.tell(
+        desk.request(Kind.PRESENTMENT, 1_000, stan="", retrieval_reference=purchase.retrieval_reference, clearing=part)
+    )
+    desk.tell(desk.undo(purchase))
+    assert (desk.balance, desk.hold.state) == ((9_000, 0), HoldState.POSTED)
+    assert (desk.usage.day_minor, desk.usage.day_count) == (1_000, 1)
+
+
+@pytest.mark.parametrize("replacement", [None, 1_000])
+def test_a_single_message_that_was_cleared_is_not_reversed_by_message(replacement: int | None) -> None:
+    """Its clearing record has moved the money between the banks: only another one moves it back."""
+    desk = Desk(10_000)
+    purchase = desk.request(Kind.FINANCIAL, 3_000)
+    desk.tell(purchase)
+    desk.tell(desk.request(Kind.PRESENTMENT, 3_000, stan="", retrieval_reference=purchase.retrieval_reference))
+    desk.tell(desk.undo(purchase, replacement_amount_minor=replacement))
+    assert (desk.balance, desk.concerns) == ((7_000, 0), ["reversal_after_posting"])
