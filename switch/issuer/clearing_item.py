@@ -20,6 +20,7 @@ import msgspec
 
 from switch.contracts.clearing import ClearingKind
 from switch.contracts.errors import InvariantBroken
+from switch.contracts.message import Operation
 
 __all__ = ["CLEARING_TRANSITIONS", "ClearingItem", "ItemState", "check_item_transition"]
 
@@ -58,6 +59,7 @@ class ClearingItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     key: bytes  # of the stored message
     network: str
     kind: ClearingKind
+    operation: Operation
     acquirer_reference: str
     sequence: int
     state: ItemState
@@ -65,6 +67,11 @@ class ClearingItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     confidence: int
     hold_id: int | None
     amount_minor: int  # what it tells of, in the account's currency; 0 where it does not say
+
+    @property
+    def stands(self) -> bool:
+        """Whether it was booked, and was not taken back."""
+        return self.state in (ItemState.MATCHED, ItemState.FORCED)
 
 
 def check_item_transition(before: ItemState | None, after: ItemState) -> None:

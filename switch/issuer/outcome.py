@@ -35,14 +35,15 @@ def booked(
     assert account is not None and card is not None
     delta = change.available_delta
     spent = -delta if counts_in_limits and not change.hold.credit else 0
-    usage = case.view.usage or Usage(card.card_id, case.today)
+    before = case.view.usage or Usage(card.card_id, case.today)
+    usage: Usage | None = None
     if spent < 0:
         opened, program = change.hold.opened_at, case.view.program
         spent_on = (opened if program is None else opened.astimezone(program.zone)).date()
         ended = change.hold.state not in (HoldState.OPEN, HoldState.POSTED)
-        usage = usage.given_back(-spent, 1 if ended else 0, spent_on, case.today)
+        usage = before.given_back(-spent, 1 if ended else 0, spent_on, case.today)
     elif spent or count:
-        usage = usage.spent(spent, count, case.today)
+        usage = before.spent(spent, count, case.today)
     available = account.available_minor + delta
     if not concern and available < account.floor_minor and delta < 0:
         concern = "below_floor"

@@ -15,11 +15,19 @@ __all__ = ["post_alone"]
 
 
 def post_alone(
-    case: Case, step: Step, value: int, kind: EntryKind, *, concern: str = "", presented: bool = False
+    case: Case,
+    step: Step,
+    value: int,
+    kind: EntryKind,
+    *,
+    concern: str = "",
+    presented: bool = False,
+    counts_in_limits: bool = True,
 ) -> Decision:
-    """Posts ``value`` (minor units of the account) as a purchase of its own, or credits it where ``kind`` is a refund.
+    """Posts ``value`` (minor units of the account) as a purchase of its own, or credits it where ``kind`` brings money
+    back.
 
-    ``presented`` says that a clearing record told of it.
+    ``presented`` says that a clearing record told of it; ``counts_in_limits`` False that it is no spending.
     """
     assert case.view.account is not None, "the caller has looked"
     credit = kind in (EntryKind.REFUND, EntryKind.CHARGEBACK)
@@ -30,4 +38,7 @@ def post_alone(
         change = Change((movement,), msgspec.structs.replace(begun, posted_minor=value, state=HoldState.POSTED))
     else:
         change = post(case.view.account, begun, value, kind=kind)
-    return booked(case, step, change, count=0 if credit else 1, moved_minor=value, concern=concern)
+    count = 0 if credit or not counts_in_limits else 1
+    return booked(
+        case, step, change, count=count, moved_minor=value, concern=concern, counts_in_limits=counts_in_limits
+    )

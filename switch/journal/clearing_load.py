@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from switch.contracts.message import Kind
+from switch.contracts.message import Kind, Request
 from switch.issuer.books import Books, Item
+from switch.issuer.card import Card
+from switch.issuer.purchase_match import names_surely
+from switch.issuer.rules import amount_in
+from switch.issuer.stored import StoredMessage
 from switch.journal.clearing_rows import item_of
 from switch.journal.connection import Connection
 from switch.journal.rows import stored_of
@@ -19,17 +23,14 @@ __all__ = ["bound_purchases", "load_clearing"]
 
 _BY_REFERENCE = """
     WITH wanted AS (
-        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bytea[])
-                   AS w (account_id, card_id, retrieval_reference, network_reference, record_key)
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
+                   AS w (account_id, card_id, retrieval_reference, network_reference)
     ), found AS (
         SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, retrieval_reference)
          WHERE m.retrieval_reference <> '' AND w.retrieval_reference <> '' AND m.card_id = w.card_id
         UNION
         SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, network_reference)
          WHERE m.network_reference <> '' AND w.network_reference <> '' AND m.card_id = w.card_id
-        UNION
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m
-            ON m.account_id = w.account_id AND m.key = w.record_key
     )
     SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
 """
@@ -40,6 +41,10 @@ _ITEMS = """
     UNION ALL
     SELECT i.* FROM clearing_item i
       JOIN unnest($3::bigint[], $4::bytea[]) AS w (account_id, key) USING (account_id, key)
+    UNION ALL
+    -- One of several presentments: the others have acquirer references of their own.
+    SELECT i.* FROM clearing_item i
+     WHERE i.account_id = ANY ($5) AND i.sequence_count > 1 AND i.hold_id IS NOT NULL
 """
 _BY_PURCHASE = """
     SELECT m.*
@@ -64,36 +69,19 @@ async def load_clearing(connection: Connection, books: Books, items: Sequence[It
     if not known:
         return
     wanted = [
-        (
-            card.account_id,
-            card.card_id,
-            item.request.retrieval_reference,
-            item.request.network_reference,
-            record_key,
-        )
+        (card.account_id, card.card_id, item.request.retrieval_reference, item.request.network_reference)
         for item, card in known
-        # The message of an earlier record under the same reference tells what that was.
-        for record_key in (
-            [b""]
-            + [
-                record.key
-                for record in books.clearing_items.get(card.account_id, {}).values()
-                if item.request.clearing is not None
-                and record.acquirer_reference == item.request.clearing.acquirer_reference
-            ]
-        )
     ]
-    found: set[int] = set()
+    named: dict[int, list[StoredMessage]] = {}
     for row in await connection.fetch(_BY_REFERENCE, *map(list, zip(*wanted, strict=True))):
         message = stored_of(row)
         books.remember(message, row["decided_at"])
-        if message.hold_id is not None and message.kind is not Kind.PRESENTMENT:
-            found.add(message.card_id)
+        named.setdefault(message.card_id, []).append(message)
     loose = [
-        (card.account_id, card.card_id, item.request.approval_code, item.request.amount_minor)
+        (card.account_id, card.card_id, item.request.approval_code, _amount(books, card, item.request))
         for item, card in known
-        # Several records of one card may mean several purchases: looking once more costs little.
-        if card.card_id not in found or not (item.request.retrieval_reference or item.request.network_reference)
+        # What is found for a record must not depend on the others in its batch, so each is looked at by itself.
+        if not any(names_surely(item.request, message) for message in named.get(card.card_id, ()))
     ]
     if loose:
         columns = map(list, zip(*loose, strict=True))
@@ -101,8 +89,13 @@ async def load_clearing(connection: Connection, books: Books, items: Sequence[It
             books.remember(stored_of(row), row["decided_at"])
 
 
+def _amount(books: Books, card: Card, request: Request) -> int | None:
+    """In the currency in which the account's holds are."""
+    return amount_in(request, books.accounts[card.account_id].currency)
+
+
 async def _load_items(connection: Connection, books: Books, records: Sequence[Item]) -> None:
-    referenced, own = [], []
+    referenced, own, parts = [], [], set()
     for item in records:
         card, clearing = books.cards.get(item.pan_lookup), item.request.clearing
         account_id = 0 if card is None else card.account_id
@@ -110,9 +103,17 @@ async def _load_items(connection: Connection, books: Books, records: Sequence[It
             referenced.append((account_id, clearing.acquirer_reference))
         if clearing is not None and clearing.instruction is not None:
             own.append((account_id, item.key))
-    if not referenced and not own:
+        if clearing is not None and clearing.sequence_count > 1 and account_id:
+            parts.add(account_id)
+    if not (referenced or own or parts):
         return
-    columns = [[one[0] for one in referenced], [one[1] for one in referenced], [x[0] for x in own], [x[1] for x in own]]
+    columns = [
+        [account_id for account_id, _ in referenced],
+        [reference for _, reference in referenced],
+        [account_id for account_id, _ in own],
+        [key for _, key in own],
+        sorted(parts),
+    ]
     for row in await connection.fetch(_ITEMS, *columns):
         record = item_of(row)
         books.clearing_items.setdefault(record.account_id, {})[record.key] = record

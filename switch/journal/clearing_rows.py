@@ -103,6 +103,7 @@ def item_of(row: Row) -> ClearingItem:
         key=row["key"],
         network=row["network"],
         kind=ClearingKind(row["kind"]),
+        operation=Operation(row["operation"]),
         acquirer_reference=row["acquirer_reference"],
         sequence=row["sequence"],
         state=ItemState(row["state"]),

@@ -29,6 +29,7 @@ from switch.contracts.secret import Secret
 from switch.issuer.account import Account
 from switch.issuer.card import Card, CardStatus, Credential
 from switch.issuer.case import Case, View
+from switch.issuer.clearing_item import ClearingItem, ItemState
 from switch.issuer.hold import Hold, HoldState
 from switch.issuer.matching import Candidate
 from switch.issuer.program import Program
@@ -71,7 +72,8 @@ ODDITIES: tuple[dict[str, Any], ...] = (
     {"incremental": True},
     {"repeat": True},
     {"mcc": "7995"},
-    {"merchant_country": "JP"},
+    {"merchant_country": ""},
+    {"merchant_country": "US"},
 )
 
 amounts = st.sampled_from([500, 1_000, 1_000, 1_000, 0, 1, 999, 1_001, 3_000, MAX]) | st.integers(0, 5_000)
@@ -99,6 +101,7 @@ def requests(draw: st.DrawFn) -> Request:
         "stan": draw(st.sampled_from(STANS)),
         "transmitted": draw(st.sampled_from(SENT)),
         "retrieval_reference": "A",
+        "merchant_country": "JP",
     }
     kind = draw(st.sampled_from([*Kind, Kind.REVERSAL]))
     for oddity in draw(st.lists(st.sampled_from(ODDITIES), max_size=3)):
@@ -129,7 +132,7 @@ PROGRAMS: tuple[Program, ...] = tuple(
     )
 )
 CARDS: tuple[Card, ...] = (
-    *[a_card()] * 6,
+    *[a_card()] * 16,
     a_card(expiry="2606"),
     a_card(locked=True),
     *(a_card(status=status) for status in CardStatus),
@@ -146,6 +149,52 @@ def a_hold(hold_id: int, state: HoldState, amount: int, *, credit: bool, opened_
     held = amount if state is HoldState.OPEN else 0
     posted = amount if state is HoldState.POSTED else 0
     return Hold(3, hold_id, 7, state, amount, held, posted, credit and posted > 0, "5411", opened_at)
+
+
+@st.composite
+def later(draw: st.DrawFn, hold: Hold) -> Hold:
+    """The purchase after presentments, refunds and bonus: what else may be true of one in its state."""
+    if draw(st.booleans()):
+        return hold
+    if hold.state is HoldState.OPEN:
+        posted = draw(st.sampled_from([0, 0, 700]))
+        held_bonus = draw(st.sampled_from([0, 0, 1, hold.held_minor]))
+        hold = msgspec.structs.replace(hold, posted_minor=posted, held_bonus_minor=held_bonus)
+    if not hold.posted_minor:
+        return hold
+    posted = hold.posted_minor
+    posted_bonus = 0 if hold.credit else draw(st.sampled_from([0, 0, 1, posted]))
+    refunded = 0 if hold.credit else draw(st.sampled_from([0, 0, 1, posted, posted + 100]))
+    return msgspec.structs.replace(
+        hold,
+        posted_bonus_minor=posted_bonus,
+        presented_minor=draw(st.sampled_from([0, posted, posted, posted + 10])),
+        refunded_minor=refunded,
+        refunded_bonus_minor=draw(st.sampled_from([0, min(refunded, posted_bonus)])),
+        state=draw(st.sampled_from([hold.state, HoldState.OPEN])) if hold.held_minor else HoldState.POSTED,
+    )
+
+
+@st.composite
+def earlier_records(draw: st.DrawFn, key: bytes, holds: dict[int, Hold]) -> ClearingItem:
+    """A clearing record that was booked on one of the purchases, or not booked."""
+    hold = holds[draw(st.sampled_from(sorted(holds)))]
+    state = draw(st.sampled_from([ItemState.MATCHED] * 4 + list(ItemState)))
+    booked = state in (ItemState.MATCHED, ItemState.FORCED, ItemState.REVERSED)
+    return ClearingItem(
+        account_id=3,
+        key=key,
+        network="west",
+        kind=draw(st.sampled_from([ClearingKind.PRESENTMENT] * 2 + list(ClearingKind))),
+        operation=draw(st.sampled_from([Operation.PURCHASE, Operation.PURCHASE, Operation.REFUND])),
+        acquirer_reference=draw(st.sampled_from(["ARN-1", "ARN-1", "ARN-2", ""])),
+        sequence=draw(st.integers(1, 2)),
+        state=state,
+        why="",
+        confidence=0,
+        hold_id=hold.hold_id if booked else None,
+        amount_minor=draw(st.sampled_from([0, 1, 500, 1_000, 1_000, 3_000])),
+    )
 
 
 @st.composite
@@ -206,26 +255,34 @@ def views(draw: st.DrawFn) -> View:
             credit=draw(st.booleans()),
             opened_at=NOON - timedelta(hours=number * 30),
         )
-        holds[hold.hold_id] = hold
+        hold = holds[hold.hold_id] = draw(later(hold))
         found.append(Candidate(draw(stored_messages(bytes([number]) * 16, hold)), NOON))
     if shape in (1, 2):
         found.append(Candidate(draw(stored_messages(b"d" * 16, None)), NOON))
+    bonus_held = sum(hold.held_bonus_minor for hold in holds.values())
     return View(
         card=draw(st.sampled_from(CARDS)),
         account=Account(
             account_id=3,
             currency="JPY",
-            posted_minor=draw(st.sampled_from([-100, 0, 1_000, 5_000, 10**13])),
+            posted_minor=draw(st.sampled_from([5_000, 10**13, 1_000, 0, -100])),
             held_minor=sum(hold.held_minor for hold in holds.values()),
             floor_minor=draw(st.sampled_from([0, 0, -500, 100])),
             seq=10,
             head_hash=bytes(32),
+            bonus_posted_minor=bonus_held + draw(st.sampled_from([0, 0, 1, 700])),
+            bonus_held_minor=bonus_held,
         ),
         usage=draw(st.sampled_from(USAGES)),
         program=None if shape == 3 else draw(st.sampled_from(PROGRAMS)),
         candidates=tuple(found),
         holds=holds,
         tombstones=(draw(tombstones()),) if shape in (4, 5, 6) else (),
+        clearing_items=tuple(
+            draw(earlier_records(bytes([9, n]) * 8, holds)) for n in range(draw(st.sampled_from([0, 0, 1, 2])))
+        )
+        if holds
+        else (),
     )
 
 

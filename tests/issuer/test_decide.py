@@ -6,10 +6,12 @@ import msgspec
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from switch.contracts.clearing import Instruction, InstructionKind
 from switch.contracts.message import Answer, Kind
 from switch.contracts.reason import Reason
 from switch.issuer.account import Account, Side, book
 from switch.issuer.case import Case, Decision
+from switch.issuer.clearing_item import ItemState, check_item_transition
 from switch.issuer.decide import decide
 from switch.issuer.hold import check_transition
 from switch.issuer.rules import spending_amount
@@ -27,7 +29,12 @@ def booked(case: Case, decision: Decision) -> Account | None:
         assert account is not None
         entry = book(account, movement)
         account = msgspec.structs.replace(
-            account, posted_minor=entry.posted_after, held_minor=entry.held_after, seq=entry.seq
+            account,
+            posted_minor=entry.posted_after,
+            held_minor=entry.held_after,
+            seq=entry.seq,
+            bonus_posted_minor=entry.bonus_posted_after,
+            bonus_held_minor=entry.bonus_held_after,
         )
     return account
 
@@ -43,14 +50,27 @@ def check_books(case: Case, decision: Decision) -> None:
     assert account is not None and case.view.account is not None
     check_transition(None if before is None else before.state, hold.state)
     hold.check_invariants()
+    check_items(case, decision)
     if before is None:
         assert hold.hold_id == case.view.account.seq + 1 and decision.movements
     assert {movement.hold_id for movement in decision.movements} <= {hold.hold_id}
     held_before = 0 if before is None else before.held_minor
     assert hold.held_minor - held_before == account.held_minor - case.view.account.held_minor
-    posted_before = 0 if before is None else before.posted_minor
+    bonus_before = 0 if before is None else before.held_bonus_minor
+    assert hold.held_bonus_minor - bonus_before == account.bonus_held_minor - case.view.account.bonus_held_minor
+    # What a purchase posted and did not get back is what left the account.
+    net_before = 0 if before is None else before.posted_minor - before.refunded_minor
     gone = case.view.account.posted_minor - account.posted_minor
-    assert hold.posted_minor - posted_before == (-gone if hold.credit else gone)
+    assert hold.posted_minor - hold.refunded_minor - net_before == (-gone if hold.credit else gone)
+
+
+def check_items(case: Case, decision: Decision) -> None:
+    """Every clearing record takes a step that the table allows, and the record in hand takes one."""
+    known = {item.key: item for item in case.view.clearing_items}
+    if decision.item is not None:
+        check_item_transition(None, decision.item.state)
+    if (changed := decision.item_changed) is not None and changed.key in known:
+        check_item_transition(known[changed.key].state, changed.state)
 
 
 def settled(decision: Decision) -> int:
@@ -72,6 +92,39 @@ def test_every_case_gets_a_decision_that_can_be_booked(case: Case) -> None:
     if decision.usage is not None:
         assert min(msgspec.structs.astuple(decision.usage)[2:]) >= 0
     assert decision.moved_minor >= 0
+
+
+@MANY
+@given(
+    cases.filter(lambda case: case.request.kind is Kind.PRESENTMENT),
+    st.sampled_from(InstructionKind),
+    st.integers(2, 3),
+)
+def test_a_record_in_doubt_can_be_settled_in_every_way_that_is_not_refused(
+    case: Case, kind: InstructionKind, hold_id: int
+) -> None:
+    clearing = case.request.clearing
+    assert clearing is not None
+    plain = msgspec.structs.replace(case.request, clearing=msgspec.structs.replace(clearing, instruction=None))
+    decision = decide(msgspec.structs.replace(case, request=plain))
+    check_items(case, decision)
+    assert decision.item is not None, "every record is kept"
+    if decision.item.state is not ItemState.IN_DOUBT:
+        return
+    stored = msgspec.structs.replace(as_stored(case, decision, case.fingerprint), state=MessageState.IN_DOUBT)
+    said = Instruction(kind=kind, by="ann", hold_id=hold_id)
+    asked = msgspec.structs.replace(plain, clearing=msgspec.structs.replace(clearing, instruction=said))
+    view = msgspec.structs.replace(case.view, stored=stored)
+
+    told = decide(msgspec.structs.replace(case, request=asked, view=view))
+
+    event(f"{decision.item.why}, {kind}: {told.trace[0].verdict}")
+    check_books(case, told)
+    if told.resolved is None:
+        assert (told.movements, told.hold, told.item_changed) == ((), None, None)
+    else:
+        assert told.item_changed is not None
+        check_item_transition(ItemState.IN_DOUBT, told.item_changed.state)
 
 
 @MANY
