@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import pytest
+
+from switch.contracts.errors import InvariantBroken
 from switch.contracts.message import Kind
 from switch.journal.unit import UnitOfWork
 from tests.issuer.support import CODES
@@ -49,5 +52,20 @@ def test_a_hold_that_grows_between_two_reads_is_read_again(database: Database) -
         assert unit.overtaken == 1
         assert await counter.journal(client) == [("hold", 3_000), ("hold_increase", 500), ("release", 3_500)]
         assert await counter.faults(client) == []
+
+    on(database, scenario)
+
+
+def test_books_that_contradict_themselves_under_locks_too_stop_the_unit(database: Database) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(10_000)
+        first = counter.request(client, Kind.AUTHORIZATION, 3_000)
+        unit = counter.unit()
+        await unit.run([counter.item(client, first)])
+        await (await counter.root()).execute("UPDATE hold SET held = 5000 WHERE account_id = $1", client.account_id)
+        before = await counter.snapshot(client)
+        with pytest.raises(InvariantBroken):
+            await unit.run([counter.item(client, counter.undo(client, first))])
+        assert await counter.snapshot(client) == before
 
     on(database, scenario)

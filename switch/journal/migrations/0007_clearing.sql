@@ -136,7 +136,7 @@ CREATE TABLE clearing_step (
     cause_key  bytea  NOT NULL,  -- the message that did it; the record's own where a person did
     by         text   NOT NULL,  -- who; empty where a message did
     agreed_by  text   NOT NULL,
-    PRIMARY KEY (account_id, key, at)
+    PRIMARY KEY (account_id, key, after)  -- no record comes to a state twice
 );
 COMMENT ON TABLE clearing_step IS 'Every later step of a clearing record. Its first is the record itself.';
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON clearing_step FOR EACH ROW EXECUTE FUNCTION refuse_change();
@@ -328,9 +328,9 @@ BEGIN
                  ORDER BY n.account_id, n.hold_id, n.ordinality DESC) newest
         ON CONFLICT (account_id, hold_id) DO UPDATE
            SET state = excluded.state, authorized = excluded.authorized, held = excluded.held, posted = excluded.posted,
-               approval_code = excluded.approval_code, expires_at = excluded.expires_at, presented = excluded.presented, refunded = excluded.refunded,
-               held_bonus = excluded.held_bonus, posted_bonus = excluded.posted_bonus,
-               refunded_bonus = excluded.refunded_bonus;
+               approval_code = excluded.approval_code, expires_at = excluded.expires_at,
+               presented = excluded.presented, refunded = excluded.refunded, held_bonus = excluded.held_bonus,
+               posted_bonus = excluded.posted_bonus, refunded_bonus = excluded.refunded_bonus;
     END IF;
 
     IF cardinality(usages) > 0 THEN
@@ -414,17 +414,21 @@ BEGIN
 
     IF cardinality(changes) > 0 THEN
         INSERT INTO clearing_step (account_id, key, at, before, after, cause_key, by, agreed_by)
-        SELECT c.account_id, c.key, c.at, i.state, c.state, c.cause_key, c.by, c.agreed_by
-          FROM unnest(changes) c
-          JOIN clearing_item i USING (account_id, key)
-          JOIN clearing_transition t ON t.before = i.state AND t.after = c.state;
+        SELECT s.account_id, s.key, s.at, s.before, s.state, s.cause_key, s.by, s.agreed_by
+          -- Every step in order: a record may be settled and taken back in one batch.
+          FROM (SELECT c.*, coalesce(lag(c.state) OVER (PARTITION BY c.account_id, c.key ORDER BY c.ordinality),
+                                     i.state) AS before
+                  FROM unnest(changes) WITH ORDINALITY c JOIN clearing_item i USING (account_id, key)) s
+          JOIN clearing_transition t ON t.before = s.before AND t.after = s.state;
         GET DIAGNOSTICS done = ROW_COUNT;
         IF done <> cardinality(changes) THEN
             RAISE EXCEPTION 'a clearing record would take a step that is not allowed' USING ERRCODE = 'SW001';
         END IF;
         UPDATE clearing_item i
            SET state = c.state, why = c.why, confidence = c.confidence, hold_id = c.hold_id
-          FROM unnest(changes) c WHERE i.account_id = c.account_id AND i.key = c.key;
+          FROM (SELECT DISTINCT ON (n.account_id, n.key) n.*
+                  FROM unnest(changes) WITH ORDINALITY n ORDER BY n.account_id, n.key, n.ordinality DESC) c
+         WHERE i.account_id = c.account_id AND i.key = c.key;
         DELETE FROM clearing_proposal p USING unnest(changes) c WHERE p.account_id = c.account_id AND p.key = c.key;
     END IF;
 
