@@ -183,8 +183,10 @@ def _choose(request: Request, hits: Iterable[StoredMessage], level: str) -> Matc
         # back the purchase, so a STAN that DE90 names and none of them has is believed.
         return Match(level=level, contradicts=True)
     if len(found) > 1 and named:
-        # What DE90 names may be a request that came too late or was lost, and that the network decided for us.
-        found = named if any(m.hold_id is not None for m in named) else stand_ins or named
+        # What DE90 names may be a request that came too late or was lost, and that the network decided for us. An
+        # advice that moved nothing is only itself: another one of the same reference is not what is meant.
+        decided_for_us = stand_ins if all(m.kind.is_request for m in named) else []
+        found = named if any(m.hold_id is not None for m in named) else decided_for_us or named
     if len(found) > 1:
         # A decline moved nothing: beside an approval of the same reference (a retry) it can't be what is meant.
         found = [m for m in found if m.hold_id is not None] or found[:1]

@@ -74,6 +74,22 @@ def test_a_stand_in_decline_of_what_holds_nothing_changes_nothing(first: str) ->
     assert desk.account == before
 
 
+def test_a_decline_that_names_an_advice_which_held_nothing_keeps_what_another_advice_holds() -> None:
+    """All share a retrieval reference. The first approval was noted only, since the money had moved; ours came too late
+    and was taken back, and then the network approved once more. What it declines now is the first of its two.
+    """
+    desk = Desk(10_000)
+    purchase = desk.request(Kind.FINANCIAL, 1_000)
+    desk.tell(purchase)
+    noted = stand_in(desk, purchase, 3_000, original=original_of(purchase))
+    desk.tell(noted)
+    desk.tell(purchase, withdraw=True)
+    desk.tell(stand_in(desk, purchase, 2_000, original=original_of(purchase)))
+    assert desk.balance == (10_000, 2_000)
+    desk.tell(stand_in(desk, purchase, 3_000, StandIn.DECLINED, original=original_of(noted)))
+    assert desk.balance == (10_000, 2_000)
+
+
 def test_a_stand_in_approval_after_our_decline_is_held() -> None:
     desk = Desk(1_000)
     purchase = desk.request(Kind.AUTHORIZATION, 5_000)

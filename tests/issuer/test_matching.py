@@ -189,6 +189,17 @@ def test_two_declines_of_one_reference_are_no_puzzle() -> None:
     assert match.original == declines[0] and not match.ambiguous
 
 
+def test_an_advice_that_moved_nothing_is_not_taken_for_another_of_its_reference() -> None:
+    """DE90 may name a request that the network decided for us: its advice is meant then. An advice is only itself."""
+    request = stored(stan="000001", hold_id=None, answer=Answer(reason=Reason.INSUFFICIENT_FUNDS))
+    noted = stored(key=b"l" * 16, stan="000002", kind=Kind.AUTHORIZATION_ADVICE, hold_id=None, moved_minor=0)
+    booked = stored(key=b"m" * 16, stan="000003", kind=Kind.AUTHORIZATION_ADVICE, hold_id=5)
+    for named, meant in (("000001", booked), ("000002", noted), ("000003", booked)):
+        assert (
+            find(reversal(retrieval_reference="RRN1", original=de90(named)), request, noted, booked).original == meant
+        )
+
+
 # ── tombstones
 
 
