@@ -101,13 +101,16 @@ def set_posted(hold: Hold, posted_minor: int, when_empty: HoldState) -> Change:
     """
     amount = hold.posted_minor - posted_minor
     debit, credit = (Side.AVAILABLE, Side.NETWORK) if hold.credit else (Side.NETWORK, Side.AVAILABLE)
-    bonus = _bonus_back(hold, amount, hold.posted_bonus_minor)
+    bonus = _bonus_back(hold, amount, max(0, hold.posted_bonus_minor - hold.refunded_bonus_minor))
+    # Of the part that the bonus paid, a refund may have brought back more than is posted any longer: that is settled.
+    settled_bonus = max(0, hold.posted_bonus_minor - bonus - posted_minor)
     return Change(
         _moved(EntryKind.POSTING_REVERSAL, debit, credit, amount - bonus, bonus, hold.hold_id),
         msgspec.structs.replace(
             hold,
             posted_minor=posted_minor,
-            posted_bonus_minor=hold.posted_bonus_minor - bonus,
+            posted_bonus_minor=hold.posted_bonus_minor - bonus - settled_bonus,
+            refunded_bonus_minor=hold.refunded_bonus_minor - settled_bonus,
             state=HoldState.OPEN if hold.held_minor else _ended(hold, posted_minor, when_empty),
         ),
     )
