@@ -22,6 +22,7 @@ class Operation:
     about: int | None = None
     partial: bool = False  # the terminal can take a part
     final: int | None = None  # what a partial reversal leaves
+    online: bool = False  # goods are sent later, so the hold stands longer
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from switch.contracts.message import Kind, Operation, Request, StandIn
+from switch.contracts.message import Channel, Kind, Operation, Request, StandIn
 from switch.issuer.books import Item
 from tests.issuer.support import original_of
 from tests.journal.counter import Client, Counter
@@ -73,6 +73,7 @@ class Network:
                 changes["stand_in"] = StandIn.DECLINED
             case "authorise":
                 changes["partial_supported"] = operation.partial
+                changes["channel"] = Channel.ECOMMERCE if operation.online else Channel.IN_STORE
             case "single":
                 changes["partial_supported"] = operation.partial
         return self._counter.request(self._client, _KINDS[operation.name], amount, **changes)
