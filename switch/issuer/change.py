@@ -176,7 +176,7 @@ def charge_again(account: Account, hold: Hold, amount_minor: int, kind: EntryKin
     """Takes back what :func:`bring_back` credited, from the pockets that it went to, what came last first.
 
     Where the bonus has been spent meanwhile, the money pays for it, and the purchase is one that the money paid. What
-    is beyond all that came back is posted on it.
+    is beyond all that came back is posted on it, and clearing has told of that.
     """
     returned = min(amount_minor, hold.refunded_minor)
     more_than_paid = max(0, hold.refunded_minor - hold.posted_minor)
@@ -193,6 +193,7 @@ def charge_again(account: Account, hold: Hold, amount_minor: int, kind: EntryKin
             hold,
             posted_minor=hold.posted_minor + beyond,
             posted_bonus_minor=max(0, hold.posted_bonus_minor - (bonus_due - bonus)) + beyond_bonus,
+            presented_minor=hold.presented_minor + beyond,
             refunded_minor=stays,
             refunded_bonus_minor=hold.refunded_bonus_minor - bonus_due,
             state=HoldState.OPEN if hold.held_minor else HoldState.POSTED,

@@ -234,6 +234,14 @@ STORIES = {
         charge back 10,000      54,000  0       posted    chargeback_exceeds_purchase
         present again 11,000    43,000  0       posted    represented_more_than_charged_back
     """,
+    "what was presented again beyond the chargeback is no message's posting: a further presentment is charged": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 10,000          40,000  0       posted    -
+        charge back 1,000       41,000  0       posted    -
+        present again 3,000     38,000  0       posted    represented_more_than_charged_back
+        present 2,000 as B      36,000  0       posted    over_capture
+    """,
     "a chargeback of nothing that we know": """
         step                    posted  held    purchase  a person is told
         charge back 10,000      50,000  0       -         no_such_record
