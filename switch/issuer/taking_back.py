@@ -35,9 +35,10 @@ def about_a_record(case: Case, value: int) -> Decision:
     if clearing.kind is not ClearingKind.PRESENTMENT_REVERSAL and case.request.operation is Operation.REFUND:
         return in_doubt(case, "unsupported_operation")  # nobody charges a refund back
     named = same_reference(case, TAKES_BACK[clearing.kind])
+    # Which one is told apart among all of them: where the part that is named is over, no other part is meant.
+    named = [item for item in named if item.sequence == clearing.sequence] or named
+    named = [item for item in named if item.amount_minor == value] or named
     items = [item for item in named if item.stands]
-    items = [item for item in items if item.sequence == clearing.sequence] or items
-    items = [item for item in items if item.amount_minor == value] or items
     if len(items) > 1:
         return in_doubt(case, "ambiguous_record")
     if not items and clearing.kind is ClearingKind.PRESENTMENT_REVERSAL and _any_reversed(named):

@@ -234,6 +234,15 @@ STORIES = {
         charge back 10,000      54,000  0       posted    chargeback_exceeds_purchase
         present again 11,000    43,000  0       posted    represented_more_than_charged_back
     """,
+    "a part that is taken back twice, in two files": """
+        step                            posted  held    purchase  a person is told
+        authorize 10,000                50,000  10,000  open      -
+        present 4,000 part 1/2 as A     46,000  6,000   open      -
+        present 6,000 part 2/2 as A     40,000  0       posted    -
+        take back 6,000 part 2/2 as A   46,000  0       posted    -
+        take back 6,000 part 2/2 as A   46,000  0       posted    taken_back_before
+        charge back 6,000 part 2/2 as A  46,000  0      posted    no_such_record
+    """,
     "what was presented again beyond the chargeback is no message's posting: a further presentment is charged": """
         step                    posted  held    purchase  a person is told
         authorize 10,000        50,000  10,000  open      -
