@@ -7,10 +7,13 @@ out), ``.unsent()`` makes it and keeps it back: the request that got lost, or th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
 
+from simulators.clearing_files import Entry
 from simulators.messages import Act, Change, Maker, Message, Terms, as_repeat
 from switch.contracts.message import Kind
 from switch.daemon.settings import load_settings, load_vault
@@ -18,7 +21,20 @@ from switch.journal import issuing
 from switch.journal.connection import Connection
 from tests.house import House, IssuedCard
 
-__all__ = ["Do", "Stage", "spoken"]
+__all__ = ["Do", "Record", "Stage", "Trace", "spoken"]
+
+#: The steps of a decision as they are stored: rule, verdict, and the values that were seen.
+Trace: TypeAlias = "Sequence[Mapping[str, Any]]"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A clearing record that was told: what it said, in which file, and under which key it is stored."""
+
+    entry: Entry
+    file: Path
+    key: bytes
+    account_id: int  # 0 where its card is unknown
 
 
 @dataclass
@@ -30,16 +46,20 @@ class Stage:
     maker: Maker
     said: dict[str, Message] = field(default_factory=dict)  # by label
     answers: dict[str, bytes] = field(default_factory=dict)  # payloads, by label
+    records: dict[str, Record] = field(default_factory=dict)  # what clearing files said, by label
 
 
 @dataclass(frozen=True)
 class Do:
-    """One thing that happens. ``make`` gives the message; ``act`` does something inside the house instead."""
+    """One thing that happens. ``make`` gives the message; ``act`` does something inside the house instead.
+
+    Where what it does is a decision, ``act`` returns the trace of that.
+    """
 
     text: str
     label: str = ""
     make: Callable[[Stage], Message] | None = None
-    act: Callable[[Stage], None] | None = None
+    act: Callable[[Stage], Trace | None] | None = None
     changes: Mapping[str, Change] = field(default_factory=dict)
     asks: tuple[Act, Terms | None] | None = None  # what it takes a network to carry; None: what came before
     is_sent: bool = True
@@ -233,15 +253,30 @@ def status(name: str) -> Do:
     return Do(f"the card is {name}", act=lambda stage: stage.house.change_card(stage.card, status=name))
 
 
-def load(amount: int) -> Do:
-    """Money comes in outside the networks."""
+def load(amount: int, *, bonus: bool = False) -> Do:
+    """Money comes in outside the networks, or bonus value that the issuer gives."""
 
     def act(stage: Stage) -> None:
         lookup = load_vault(load_settings(stage.house.config).vault).lookup(stage.card.pan)
         reference = f"load {datetime.now(UTC).isoformat()}"
-        stage.house.ask(lambda c: issuing.load_account(c, lookup, amount, reference, datetime.now(UTC)))
+        stage.house.ask(lambda c: issuing.load_account(c, lookup, amount, reference, datetime.now(UTC), bonus=bonus))
 
-    return Do(f"{amount} are loaded", act=act)
+    return Do(f"{amount} {'of bonus ' if bonus else ''}are loaded", act=act)
+
+
+def bonus_left(amount: int) -> Do:
+    """Nothing happens: of what is available, so much is bonus."""
+
+    def act(stage: Stage) -> None:
+        async def work(connection: Connection) -> int:
+            left: int = await connection.fetchval(
+                "SELECT bonus_posted - bonus_held FROM account WHERE account_id = $1", stage.card.account_id
+            )
+            return left
+
+        assert stage.house.ask(work) == amount, "bonus"
+
+    return Do(f"{amount} of bonus are left", act=act)
 
 
 def new_day() -> Do:

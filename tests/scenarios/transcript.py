@@ -8,6 +8,9 @@
         Row(reverse("pay"),                "00",  100_000,       0,  "amount: taken_back"),
     ), journal="hold 30_000, release 30_000")
 
+What a clearing file says (the verbs of ``clearing_steps``) is answered to nobody: DE39 is ``--``, and the rule that of the
+record.
+
 Every story has a fresh card. After each step the answer is checked whole (also that it says nothing which the row does not
 expect) and so is the balance; at the end the journal, what was raised for a person, and the stored traces.
 """
@@ -31,7 +34,7 @@ from switch.contracts.message import Kind
 from switch.contracts.reason import Reason
 from tests.house import House, IssuedCard
 from tests.scenarios.line import Line, codec_of
-from tests.scenarios.steps import Do, Stage
+from tests.scenarios.steps import Do, Stage, Trace
 
 __all__ = ["DIALECTS", "Dialect", "Row", "Story", "lacking", "maker_for", "play", "told"]
 
@@ -136,7 +139,7 @@ def play(house: House, dialect: Dialect, story: Story) -> None:
         for number, row in enumerate(story.rows, 1):
             where = f"step {number}, {row.do.text}"
             if row.do.act is not None:
-                row.do.act(stage)
+                _check_rule(row, row.do.act(stage))
             else:
                 _say(stage, line, dialect, row, where)
             shown = house.shown(card)
@@ -268,7 +271,8 @@ def _check_books(stage: Stage, story: Story) -> None:
 
 def _check_traces(stage: Stage, story: Story) -> None:
     """Each message that was decided is stored with its trace; a repeat leaves only a count."""
-    stored = {(m["stan"], m["transmitted"]): m for m in stage.house.explained(stage.card)}
+    explained = stage.house.explained(stage.card)
+    stored = {(m["stan"], m["transmitted"]): m for m in explained if m["stan"]}
     repeated: dict[str, int] = {}
     for row in story.rows:
         if row.do.repeats:
@@ -280,10 +284,20 @@ def _check_traces(stage: Stage, story: Story) -> None:
         decided += 1
         fields = stage.said[row.do.label].fields
         message = stored[fields["11"], fields[stage.maker.dialect.elements.sequence_time]]
-        last = message["trace"][-1]
-        assert f"{last['rule']}: {last['verdict']}" == row.rule, row.do.text
-        assert {key: last["seen"].get(key) for key in row.seen} == row.seen, row.do.text
+        _check_rule(row, message["trace"])
         assert message["response_code"] is not None and message["repeats_answered"] == repeated.get(row.do.label, 0)
         # What came before the last step was passed, or the pipeline would have ended there.
         assert all(step["verdict"] == "pass" for step in message["trace"][:-1]), row.do.text
     assert len(stored) == decided, "a message was stored that the story does not tell of"
+    told = {record.key.hex() for record in stage.records.values() if record.account_id}
+    assert {m["key"] for m in explained if not m["stan"]} == told, "other clearing records are stored than were told"
+
+
+def _check_rule(row: Row, trace: Trace | None) -> None:
+    """The last step of a decision, and what it saw; without a decision the row names none."""
+    if trace is None:
+        assert row.rule == "", row.do.text
+        return
+    last = trace[-1]
+    assert f"{last['rule']}: {last['verdict']}" == row.rule, row.do.text
+    assert {key: last["seen"].get(key) for key in row.seen} == row.seen, row.do.text
