@@ -690,10 +690,21 @@ MATCHING = (
         Row(present("pay").telling(retrieval_reference="", approval_code=""), "--", 70_000, 0, "presentment: matched", {"why": "place_and_amount", "confidence": 40}),
     ), journal="hold 30_000, posting 30_000"),
 
+    Story("by place and billed amount, where it says nothing else", (
+        Row(authorize("pay", 1_000, USD).but(BILLED),       "00", 100_000,  1_500, "funds: pass"),
+        Row(present("pay").telling(billing=(1_500, "JPY"), retrieval_reference="", approval_code=""), "--", 98_500, 0, "presentment: matched", {"why": "place_and_amount"}),
+    ), journal="hold 1_500, posting 1_500"),
+
     Story("by nothing: place and another amount are not enough", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
         Row(present("pay", amount=29_999).telling(retrieval_reference="", approval_code=""), "--", 70_001, 30_000, "presentment: forced", {"level": "none"}),
     ), journal="hold 30_000, posting 29_999", concerns="posted_without_authorization"),
+
+    Story("two records of one file: each finds its purchase, one by its reference, one by its approval code", (
+        Row(authorize("one", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("two", 20_000),                       "00", 100_000, 50_000, "funds: pass"),
+        Row(in_one_file(present("one", "first"), present("two", "second").telling(retrieval_reference="ANOTHER00001")), "--", 50_000, 0, "presentment: matched", {"why": "approval_code"}),
+    ), journal="hold 30_000, hold 20_000, posting 30_000, posting 20_000"),
 
     Story("two purchases have one reference: the approval code tells them apart", (
         Row(authorize("one", 30_000).but(BOTH),             "00", 100_000, 30_000, "funds: pass"),
@@ -701,6 +712,12 @@ MATCHING = (
         Row(present("two", amount=20_000),                  "--",  80_000, 30_000, "presentment: matched", {"why": "retrieval_reference"}),
         Row(present("one", "the other"),                    "--",  50_000,      0, "presentment: matched", {"posted": 0}),
     ), journal="hold 30_000, hold 30_000, posting 20_000, release 10_000, posting 30_000"),
+
+    Story("another purchase has its reference, but not its approval code: that tells which one is meant", (
+        Row(authorize("one", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
+        Row(authorize("two", 20_000).but(BOTH),             "00", 100_000, 50_000, "funds: pass"),
+        Row(present("one").telling(**BOTH),                 "--",  70_000, 20_000, "presentment: matched", {"why": "approval_code"}),
+    ), journal="hold 30_000, hold 20_000, posting 30_000"),
 )
 
 DOUBT = (
