@@ -451,6 +451,23 @@ REFUNDS = (
         Row(present("back"),                                "--", 105_000,      0, "presentment: matched", {"why": "refund_authorization"}),
     ), journal="refund 5_000"),
 
+    Story("a refund in a single message: its record in the file credits nothing again", (
+        Row(refund("back", 5_000),                          "00", 105_000,      0, "funds: pass"),
+        Row(present("back"),                                "--", 105_000,      0, "presentment: matched", {"told_before": 5_000}),
+        Row(present("back", "another"),                     "--", 110_000,      0, "presentment: forced", {"why": "no_purchase"}),
+    ), journal="refund 5_000, refund 5_000", concerns="refund_without_purchase"),
+
+    Story("a refund advice (0220): its record in the file credits nothing again", (
+        Row(buy("pay", 30_000),                             "00",  70_000,      0, "funds: pass"),
+        Row(post_refund("pay", "back", amount=10_000),      "00",  80_000,      0, "financial_advice: posted"),
+        Row(present("back"),                                "--",  80_000,      0, "presentment: matched", {"told_before": 10_000}),
+    ), journal="posting 30_000, refund 10_000"),
+
+    Story("a refund in a single message, of which the file says more", (
+        Row(refund("back", 5_000),                          "00", 105_000,      0, "funds: pass"),
+        Row(present("back", amount=6_000),                  "--", 106_000,      0, "presentment: matched", {"told_before": 5_000}),
+    ), journal="refund 5_000, refund 1_000", concerns="presented_more_than_posted"),
+
     Story("a refund that its acquirer takes back, when the money is spent already", (
         Row(authorize("pay", 30_000),                       "00",  30_000, 30_000, "funds: pass"),
         Row(present("pay"),                                 "--",       0,      0, "presentment: matched"),
