@@ -621,6 +621,13 @@ TOLD_BEFORE = (
         Row(present("pay", amount=25_000),                  "--",  70_000,      0, "presentment: matched", {"told_before": 25_000}),
     ), journal="hold 30_000, posting 30_000", concerns="presented_less_than_posted"),
 
+    Story("completed by an advice (0220), and told of in two parts", (
+        Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
+        Row(post("pay"),                                    "00",  70_000,      0, "financial_advice: posted"),
+        Row(present_part("pay", 10_000, 1, 2),              "--",  70_000,      0, "presentment: matched", {"told_before": 10_000}),
+        Row(present_part("pay", 20_000, 2, 2),              "--",  70_000,      0, "presentment: matched", {"told_before": 20_000}),
+    ), journal="hold 30_000, posting 30_000"),
+
     Story("a single message was reversed: its record charges it anew, and a person is told", (
         Row(buy("pay", 30_000),                             "00",  70_000,      0, "funds: pass"),
         Row(reverse("pay"),                                 "00", 100_000,      0, "amount: taken_back"),
