@@ -17,6 +17,7 @@ from switch.contracts.clearing import Instruction, InstructionKind
 from switch.contracts.errors import SwitchError
 from switch.daemon.settings import Settings, load_programs, load_security_codes, load_vault
 from switch.issuer.books import Item
+from switch.issuer.clearing_item import ItemState
 from switch.journal import exceptions as queue
 from switch.journal.clearing_files import ClearingFile, Outcome, clearing_files, outcomes
 from switch.journal.connection import Connection
@@ -264,6 +265,9 @@ def _settle(config: Path, record_id: str, instruction: Instruction) -> None:
         shown = await queue.exceptions(connection, key=key)
         if not shown:
             raise SwitchError(f"there is no record {record_id}")
+        if shown[0].state != ItemState.IN_DOUBT:
+            # A proposal would stand there for ever.
+            raise SwitchError("nothing was changed: not in doubt")
         said = instruction
         if settings.clearing.two_person:
             agreed = _agreed(shown[0].proposal, instruction)

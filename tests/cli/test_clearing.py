@@ -356,6 +356,7 @@ def test_two_people_must_say_the_same(house: House, strict: Path, card: IssuedCa
     (settled,) = doubts(house, card, "--all")
     assert (settled["state"], settled["proposal"]) == ("rejected", None)
     assert who_settled(house, doubt["id"]) == ("bob", "ann")
+    assert say("force", "cid").complaint == "nothing was changed: not in doubt"
 
 
 def test_two_people_bind_to_the_same_purchase(house: House, strict: Path, card: IssuedCard, tmp_path: Path) -> None:
