@@ -14,7 +14,9 @@ import pytest
 from simulators.messages import AnswerCodes, Maker, Message, as_repeat
 from switch.contracts.reason import Reason
 from tests.house import House, IssuedCard
+from tests.scenarios.clearing_steps import InFile, charge_back, present
 from tests.scenarios.line import Line, codec_of
+from tests.scenarios.steps import Stage, Trace
 from tests.scenarios.transcript import maker_for
 
 CARD, TAP = "iso87_ascii", "iso93_contactless"
@@ -135,6 +137,47 @@ def test_the_lock_holds_on_both(house: House, wallet: Callable[..., Wallet]) -> 
     house.change_card(mine.card, locked=False)
     assert [code(house, mine.makers[name].authorization("card", 500)) for name in NETWORKS] == ["00", "000"]
     assert mine.balance == (100_000, 1_000)
+
+
+def test_each_network_clears_what_came_over_it(house: House, wallet: Callable[..., Wallet]) -> None:
+    """The same retrieval reference and amount on both: each file settles its own network's purchase."""
+    mine = wallet()
+    stages = {CARD: Stage(house, mine.card, mine.makers[CARD]), TAP: Stage(house, mine.telephone, mine.makers[TAP])}
+    tapped = stages[TAP].maker.authorization("card", 4_000)
+    alike = {"retrieval_reference": tapped.fields["37"]}
+    bought = stages[CARD].maker.changed(stages[CARD].maker.authorization("card", 4_000), alike)
+    for name, message in ((TAP, tapped), (CARD, bought)):
+        stages[name].said["pay"] = message
+        assert code(house, message) == says(name, Reason.APPROVED)
+    assert mine.balance == (100_000, 8_000)
+
+    trace = book(stages[TAP], present("pay", amount=3_000))
+    assert trace[-1]["verdict"] == "matched"
+    assert mine.balance == (97_000, 4_000), "the purchase by card stays open"
+    book(stages[CARD], present("pay"))
+    assert mine.balance == (93_000, 0)
+
+    book(stages[CARD], charge_back("record"))
+    assert mine.balance == (97_000, 0)
+    foreign = book(stages[TAP], charge_back("record").telling(acquirer_reference=told_by(stages[CARD])))
+    assert foreign[-1]["verdict"] == "in_doubt", "the other network's acquirer reference is not known here"
+    assert mine.balance == (97_000, 0)
+    assert [kind for kind, _ in house.journal(mine.card)] == [
+        *("hold", "hold", "posting", "release", "posting", "chargeback"),
+    ]
+    assert house.concerns(mine.card) == ["no_such_record"]
+
+
+def book(stage: Stage, record: InFile) -> Trace:
+    """What became of a clearing record."""
+    assert record.act is not None
+    trace = record.act(stage)
+    assert trace is not None
+    return trace
+
+
+def told_by(stage: Stage) -> str:
+    return stage.records["record"].entry.acquirer_reference
 
 
 # ── both at once
