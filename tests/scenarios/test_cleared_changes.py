@@ -133,7 +133,7 @@ LATER = (
         Row(present("pay"),                                 "--",  70_000,      0, "presentment: matched"),
         Row(take_back("record"),                            "--", 100_000,      0, "presentment_reversal: matched", {"booked": 30_000}),
         Row(take_back("record", "twice"),                   "--", 100_000,      0, "presentment_reversal: noted", {"why": "taken_back_before"}),
-    ), journal="hold 30_000, posting 30_000, posting_reversal 30_000"),
+    ), journal="hold 30_000, posting 30_000, posting_reversal 30_000", concerns="taken_back_before"),
 
     Story("the acquirer takes its presentment back and presents it right", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),

@@ -121,11 +121,11 @@ PARTS = (
         Row(in_one_file(present_part("pay", 10_000, 1, 2), present_part("pay", 15_000, 2, 2)), "--", 75_000, 0, "presentment: matched", {"held": 20_000, "posted": 10_000}),
     ), journal="hold 30_000, posting 10_000, posting 15_000, release 5_000"),
 
-    Story("two parts in the wrong order: the last one frees the rest, which the first one still takes", (
+    Story("two parts in the wrong order: what is held waits for the first one", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
-        Row(present_part("pay", 20_000, 2, 2),              "--",  80_000,      0, "presentment: matched"),
-        Row(present_part("pay", 10_000, 1, 2),              "--",  70_000,      0, "presentment: matched", {"hold_state": "posted"}),
-    ), journal="hold 30_000, posting 20_000, release 10_000, posting 10_000"),
+        Row(present_part("pay", 20_000, 2, 2),              "--",  80_000, 10_000, "presentment: matched"),
+        Row(present_part("pay", 10_000, 1, 2),              "--",  70_000,      0, "presentment: matched", {"hold_state": "open"}),
+    ), journal="hold 30_000, posting 20_000, posting 10_000"),
 
     Story("a third presentment, beyond the hold: booked, and a person is told", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
