@@ -21,38 +21,58 @@ from switch.journal.rows import stored_of
 
 __all__ = ["bound_purchases", "load_clearing"]
 
+# OFFSET 0 keeps each look-up by key apart: see the statements of the unit of work.
 _BY_REFERENCE = """
     WITH wanted AS (
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
                    AS w (account_id, card_id, retrieval_reference, network_reference)
     ), found AS (
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, retrieval_reference)
-         WHERE m.retrieval_reference <> '' AND w.retrieval_reference <> '' AND m.card_id = w.card_id
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.retrieval_reference = w.retrieval_reference
+               AND x.retrieval_reference <> '' AND x.card_id = w.card_id OFFSET 0
+        ) m WHERE w.retrieval_reference <> ''
         UNION
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, network_reference)
-         WHERE m.network_reference <> '' AND w.network_reference <> '' AND m.card_id = w.card_id
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.network_reference = w.network_reference
+               AND x.network_reference <> '' AND x.card_id = w.card_id OFFSET 0
+        ) m WHERE w.network_reference <> ''
     )
-    SELECT m.* FROM message_key m JOIN found USING (account_id, key) ORDER BY m.decided_at, m.hold_id
+    SELECT m.* FROM found f, LATERAL (
+        SELECT x.* FROM message_key x WHERE x.account_id = f.account_id AND x.key = f.key OFFSET 0
+    ) m ORDER BY m.decided_at, m.hold_id
 """
 _ITEMS = """
-    SELECT i.* FROM clearing_item i
-      JOIN unnest($1::bigint[], $2::text[]) AS w (account_id, acquirer_reference) USING (account_id, acquirer_reference)
-     WHERE i.acquirer_reference <> ''
+    SELECT i.* FROM unnest($1::bigint[], $2::text[]) AS w (account_id, acquirer_reference), LATERAL (
+        SELECT x.* FROM clearing_item x
+         WHERE x.account_id = w.account_id AND x.acquirer_reference = w.acquirer_reference
+           AND x.acquirer_reference <> '' OFFSET 0
+    ) i
     UNION ALL
-    SELECT i.* FROM clearing_item i
-      JOIN unnest($3::bigint[], $4::bytea[]) AS w (account_id, key) USING (account_id, key)
+    SELECT i.* FROM unnest($3::bigint[], $4::bytea[]) AS w (account_id, key), LATERAL (
+        SELECT x.* FROM clearing_item x WHERE x.account_id = w.account_id AND x.key = w.key OFFSET 0
+    ) i
     UNION ALL
     -- One of several presentments: the others have acquirer references of their own.
-    SELECT i.* FROM clearing_item i
-     WHERE i.account_id = ANY ($5) AND i.sequence_count > 1 AND i.hold_id IS NOT NULL
+    SELECT i.* FROM unnest($5::bigint[]) AS w (account_id), LATERAL (
+        SELECT x.* FROM clearing_item x
+         WHERE x.account_id = w.account_id AND x.sequence_count > 1 AND x.hold_id IS NOT NULL OFFSET 0
+    ) i
 """
 _BY_PURCHASE = """
     SELECT m.*
-      FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[]) AS w (account_id, card_id, approval_code,
-      amount) JOIN hold h ON h.account_id = w.account_id AND h.card_id = w.card_id AND h.opened_at > $5
-                 AND (h.approval_code = w.approval_code AND w.approval_code <> ''
-                      OR h.state = 'open' AND h.held = w.amount)
-      JOIN message_key m ON m.account_id = h.account_id AND m.key = h.begun_by
+      FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[])
+               AS w (account_id, card_id, approval_code, amount),
+      LATERAL (
+        SELECT x.begun_by FROM hold x
+         WHERE x.account_id = w.account_id AND x.card_id = w.card_id AND x.opened_at > $5
+           AND (x.approval_code = w.approval_code AND w.approval_code <> '' OR x.state = 'open' AND x.held = w.amount)
+        OFFSET 0
+      ) h,
+      LATERAL (
+        SELECT x.* FROM message_key x WHERE x.account_id = w.account_id AND x.key = h.begun_by OFFSET 0
+      ) m
 """
 
 #: No program looks further back (``ClearingRules.match_window_days``).
