@@ -51,6 +51,7 @@ from switch.journal.rows import (
     usage_of,
     usage_row,
 )
+from switch.journal.tombstones import load_tombstones
 
 __all__ = ["UnitOfWork"]
 
@@ -61,8 +62,8 @@ _RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 # would be walked, and such a plan is kept while the table grows.
 _CANDIDATES = """
     WITH wanted AS (
-        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[])
-                   AS w (account_id, card_id, retrieval_reference, stan, network_reference, terminal_id)
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
+                   AS w (account_id, card_id, retrieval_reference, stan, network_reference, terminal_id, amount)
     ), found AS (
         SELECT m.* FROM wanted w, LATERAL (
             SELECT x.account_id, x.key FROM message_key x
@@ -83,8 +84,9 @@ _CANDIDATES = """
         UNION
         SELECT m.* FROM wanted w, LATERAL (
             SELECT x.account_id, x.key FROM message_key x
-             WHERE x.account_id = w.account_id AND x.terminal_id = w.terminal_id AND x.stan <> ''
-               AND x.card_id = w.card_id AND x.decided_at > now() - interval '1 day' OFFSET 0
+             WHERE x.account_id = w.account_id AND x.terminal_id = w.terminal_id AND x.amount = w.amount
+               AND x.stan <> '' AND x.hold_id IS NOT NULL AND x.card_id = w.card_id
+               AND x.decided_at > now() - interval '1 day' OFFSET 0
         ) m WHERE w.terminal_id <> ''
     )
     SELECT m.* FROM found f, LATERAL (
@@ -104,10 +106,6 @@ _HOLDS = """
     SELECT h.* FROM unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id), LATERAL (
         SELECT x.* FROM hold x WHERE x.account_id = w.account_id AND x.hold_id = w.hold_id OFFSET 0
     ) h
-"""
-_TOMBSTONES = """
-    SELECT * FROM message_key WHERE account_id = ANY ($1) AND state = 'tombstone' AND decided_at > $2 ORDER BY
-    decided_at
 """
 
 
@@ -339,9 +337,7 @@ class UnitOfWork:
                 stored = stored_of(row["stored"])
                 books.stored[stored.account_id, stored.key] = stored
         if with_tombstones:
-            for row in await connection.fetch(_TOMBSTONES, list(with_tombstones), books.now - TOMBSTONE_LIFE):
-                message = stored_of(row)
-                books.tombstones.setdefault(message.card_id, {})[message.key] = message
+            await load_tombstones(connection, books, items, with_tombstones)
         if with_due:
             await load_open_holds(connection, books, with_due)
         await self._load_history(connection, books, items)
@@ -352,7 +348,7 @@ class UnitOfWork:
 
     async def _load_history(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
         """Originals that reversals, advices and increments may mean, and the purchases that those moved."""
-        wanted: list[tuple[int, int, str, str, str, str]] = []
+        wanted: list[tuple[int, int, str, str, str, str, int]] = []
         for item in items:
             request, card = item.request, books.cards.get(item.pan_lookup)
             if card is None or item.withdraw or (request.kind.is_request and not request.incremental):
@@ -369,6 +365,7 @@ class UnitOfWork:
                     original_stan,
                     request.network_reference,
                     request.terminal_id if bare else "",
+                    request.amount_minor,
                 )
             )
         if wanted:

@@ -382,3 +382,38 @@ def test_after_a_meeting_the_next_batches_lock_and_later_ones_do_not(database: D
         assert len(await counter.journal(client)) == 21
 
     on(database, scenario)
+
+
+def test_only_the_tombstones_that_may_fit_are_loaded(database: Database) -> None:
+    """Reversals of what never was make as many as their sender likes: they must not cost the messages after them."""
+
+    async def scenario(counter: Counter) -> None:
+        client, other = await counter.client(10_000), await counter.client(10_000)
+        unit = counter.unit()
+        lost = [counter.request(client, Kind.AUTHORIZATION, 100) for _ in range(50)]
+        by_reference = counter.request(client, Kind.AUTHORIZATION, 100)
+        by_network = counter.request(client, Kind.AUTHORIZATION, 100, network_reference="NET1", retrieval_reference="")
+        by_original = counter.request(client, Kind.AUTHORIZATION, 100, retrieval_reference="")
+        undone = (
+            *(counter.undo(client, request) for request in lost),
+            counter.undo(client, by_reference, original=None),
+            counter.undo(client, by_network, network_reference="NET1", original=None),
+            counter.undo(client, by_original),
+        )
+        await unit.run([counter.item(client, request) for request in undone])
+
+        connection = await counter.connection("switch_daemon")
+        for request in (by_reference, by_network, by_original):
+            books, _ = await unit._load(connection, [counter.item(client, request)], lock=False)
+            assert sum(map(len, books.tombstones.values())) == 1
+        stranger = counter.request(client, Kind.AUTHORIZATION, 100)
+        books, _ = await unit._load(connection, [counter.item(client, stranger)], lock=False)
+        assert books.tombstones == {}
+
+        late = [by_original, stranger, by_network, by_reference, counter.request(other, Kind.AUTHORIZATION, 100)]
+        owners = [client] * 4 + [other]
+        decisions = await unit.run([counter.item(*pair) for pair in zip(owners, late, strict=True)])
+        assert reasons(decisions) == ["reversed_earlier", "approved", "reversed_earlier", "reversed_earlier", "approved"]
+        assert await counter.balance(client) == (10_000, 100)
+
+    on(database, scenario)
