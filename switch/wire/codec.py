@@ -99,7 +99,7 @@ class Codec:
         try:
             return self._inbound(fields, network, received_at)
         except FieldProblem as found:
-            problem = found
+            problem = found.copy()
         # A layout does not tell where the fields begin, but that it knows the payload tells that the library does.
         raise self._failure(payload, fields, iso8583.decode(payload, self._spec)[1], problem)
 
@@ -134,16 +134,15 @@ class Codec:
         try:
             return self._hook.decoded(fields)
         except FieldProblem as found:
-            problem = found
+            problem = found.copy()
         raise self._failure(payload, self._readable(payload), iso8583.decode(payload, self._spec)[1], problem)
 
     def _cut(self, payload: bytes) -> dict[str, str]:
         """The fields as pyiso8583 cuts them."""
-        undecodable: iso8583.DecodeError
         try:
             fields, encoded = iso8583.decode(payload, self._spec)
         except iso8583.DecodeError as error:
-            undecodable = error
+            field, offset, found = error.field, error.pos, error.msg
         else:
             # pyiso8583 skips white space in a hexadecimal bitmap, which would shift every field after it.
             if self._text_bitmaps and not (fields["p"] + fields.get("1", "")).isalnum():
@@ -153,10 +152,10 @@ class Codec:
             return fields
         # Raised out here so that the library's error, which holds the payload, is not its context.
         raise DecodeFailure(
-            field=undecodable.field,
-            offset=undecodable.pos,
-            needed=self._spec.describe(undecodable.field),
-            found=undecodable.msg if undecodable.field in self._spec else "its bit set",
+            field=field,
+            offset=offset,
+            needed=self._spec.describe(field),
+            found=found if field in self._spec else "its bit set",
             answer=self._format_error(self._readable(payload)),
         )
 
@@ -387,20 +386,19 @@ class Codec:
 
     def _write(self, fields: Mapping[str, str]) -> bytes:
         """The payload as pyiso8583 writes it."""
-        problem: EncodeFailure
         try:
             # It writes the bitmaps into what it is given, so it gets a copy.
             written, encoded = iso8583.encode(dict(fields), self._spec)
         except iso8583.EncodeError as error:
-            problem = EncodeFailure(field=error.field, problem=error.msg)
+            field, problem = error.field, error.msg
         except ValueError:
             # A key such as "²" is numeric to Python and yet no number.
-            problem = EncodeFailure(field="p", problem="a key that is no field number")
+            field, problem = "p", "a key that is no field number"
         else:
             payload = bytes(written)
             self._fields_layouts.saw(fields, payload, encoded)
             return payload
-        raise problem
+        raise EncodeFailure(field=field, problem=problem)
 
 
 def _amount(field: str, amount_minor: int) -> str:

@@ -66,10 +66,19 @@ class EncodeFailure(WireError):
 
 
 class FieldProblem(WireError):
-    """One field of a decoded message is absent or not what it must be. Inside this room only."""
+    """One field of a decoded message is absent or not what it must be. Inside this room only.
+
+    A function that keeps one keeps a :meth:`copy`, which was never raised: the traceback of the first has the function's
+    frame, and that would have the problem. Such a ring, and whatever the callers were about, stays in memory until the
+    garbage collector comes.
+    """
 
     def __init__(self, field: str, *, needed: str, found: str) -> None:
         super().__init__(f"field {field}: needed {needed}, found {found}")
         self.field = field
         self.needed = needed
         self.found = found
+
+    def copy(self) -> FieldProblem:
+        """The same, without a traceback or a context."""
+        return FieldProblem(self.field, needed=self.needed, found=self.found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,37 @@ def test_digits_are_ascii_digits(tmp_path: Path) -> None:
     with pytest.raises(DecodeFailure) as caught:
         utf8.decode(payload, network="alpha", received_at=RECEIVED)
     assert (caught.value.field, caught.value.needed, caught.value.answer) == ("11", "digits", None)
+
+
+DAMAGED = {
+    "cut short": lambda payload: payload[:-1],
+    "drawn out": lambda payload: payload + b"0",
+    "cut in the bitmap": lambda payload: payload[:9],
+    "no message type": lambda payload: b"zz" + payload[2:],
+    "letters among digits": lambda payload: payload.replace(b"5411", b"54A1").replace(b"\x54\x11", b"\x54\xa1"),
+    "bytes that are no text": lambda payload: payload.replace(b"TERM", b"\xff\xfe\xff\xfe"),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_nothing_of_a_damaged_message_waits_for_the_garbage_collector(name: str, damage: str) -> None:
+    """A ring of error, traceback and frame would keep the payload, and all that was read with it."""
+    speaks = codec(name)
+    payload = DAMAGED[damage](speaks.encode(FULL))
+
+    def decode() -> None:
+        try:
+            speaks.decode(payload, network="alpha", received_at=RECEIVED)
+        except DecodeFailure:
+            pass
+
+    decode()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            decode()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
