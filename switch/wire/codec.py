@@ -315,8 +315,12 @@ class Codec:
         return self.encode(fields)
 
     def _put_balances(self, fields: dict[str, str], balances: tuple[Balance, ...]) -> None:
-        """Additional amounts; where the dialect has a place of its own for the original amount, that one goes there."""
+        """Additional amounts; where the dialect has a place of its own for the original amount, that one goes there.
+
+        A balance of more than twelve digits is left out: an approval that can't be told would have to be taken back.
+        """
         key = self._elements.balances
+        balances = tuple(balance for balance in balances if abs(balance.amount_minor) <= _AMOUNT_MAX)
         place = self.dialect.answer.original_amount
         if place is not None:
             for balance in balances:
