@@ -79,6 +79,7 @@ class Metrics(Collector):
             len(self._expiry.refused),
         )
         yield GaugeMetricFamily("switch_queue_depth", "Messages that wait for a batch", self._loop.queue_depth)
+        yield GaugeMetricFamily("switch_queue_sessions", "Sessions that they came on", self._loop.queue_sessions)
         closed = CounterMetricFamily(
             "switch_network_sessions_closed", "Sessions by why they ended", labels=["network", "reason"]
         )

@@ -32,7 +32,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[processing]`` in the settings."""
 
-    queue_depth_max: int = 2048  # messages that wait; then the sessions stop reading
+    queue_depth_max: int = 2048  # messages that wait; then sessions that have one among them stop reading
     batch_messages_max: int = 256
     batch_beside_messages_min: int = 16  # for fewer, no batch sets out beside one that is under way
     doubt_retry_seconds: float = 0.2  # between attempts to learn what a broken commit did
@@ -93,6 +93,11 @@ class BatchLoop:
     def queue_depth(self) -> int:
         """Messages that wait."""
         return len(self._waiting)
+
+    @property
+    def queue_sessions(self) -> int:
+        """Sessions that they came on."""
+        return self._waiting.sessions
 
     def close(self) -> None:
         """No more arrivals; :meth:`run` ends when none waits."""

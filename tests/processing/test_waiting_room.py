@@ -1,4 +1,4 @@
-"""The waiting room: a card is in one batch at a time, its messages keep their order, and nobody is forgotten."""
+"""The waiting room: a card is in one batch at a time, its messages keep their order, sessions are served in turn."""
 
 from __future__ import annotations
 
@@ -19,8 +19,14 @@ class Told(NamedTuple):
     number: int
 
 
-def message(card: int, number: int) -> Any:
-    return (None, Told(bytes([card]), number))
+class Came(NamedTuple):
+    """As much of an arrival as the room looks at."""
+
+    session: str
+
+
+def message(card: int, number: int, session: str = "one") -> Any:
+    return (Came(session), Told(bytes([card]), number))
 
 
 def numbers(batch: list[Any]) -> list[int]:
@@ -114,6 +120,78 @@ async def test_a_full_room_keeps_the_next_one_waiting() -> None:
         await waiting.put(message(2, 2))
 
 
+async def test_sessions_are_served_in_turn() -> None:
+    waiting = room()
+    for number in range(6):
+        await waiting.put(message(number, number, "talks"))
+    await waiting.put(message(10, 10, "waits"))
+    await waiting.put(message(11, 11, "waits"))
+    await waiting.put(message(20, 20, "comes late"))
+    assert waiting.sessions == 3
+    first = await waiting.take()
+    assert numbers(first) == [0, 10, 20, 1]
+    waiting.done(first)
+    # It was the turn of the one that waits.
+    assert await taken_at_once(waiting) == [11, 2, 3, 4]
+    assert waiting.sessions == 1
+
+
+async def test_whose_turn_it_is_when_all_its_cards_are_under_way() -> None:
+    waiting = room()
+    await waiting.put(message(0, 0, "first"))
+    first = await waiting.take()
+    await waiting.put(message(0, 1, "first"))
+    for number in range(2, 7):
+        await waiting.put(message(number, number, "second"))
+    assert await taken_at_once(waiting) == [2, 3, 4, 5]
+    waiting.done(first)
+    assert len(waiting) == 2
+    waiting.check_invariants()
+    assert waiting.sessions == 2
+
+
+async def test_a_cards_messages_keep_their_order_over_sessions() -> None:
+    waiting = room()
+    await waiting.put(message(1, 0, "talks"))
+    await waiting.put(message(2, 1, "talks"))
+    await waiting.put(message(7, 2, "talks"))
+    await waiting.put(message(7, 3, "asks about the same card"))
+    assert await taken_at_once(waiting) == [0, 2, 3, 1]
+
+
+async def test_a_batch_that_is_full_before_a_cards_turn_is_through_leaves_the_rest() -> None:
+    waiting = room()
+    for number in range(6):
+        await waiting.put(message(7, number, "talks"))
+    await waiting.put(message(7, 6, "asks about the same card"))
+    for expected in ([0, 1, 2, 3], [4, 5, 6]):
+        batch = await waiting.take()
+        waiting.check_invariants()
+        assert numbers(batch) == expected
+        waiting.done(batch)
+
+
+async def test_who_has_nothing_in_a_full_room_gets_in() -> None:
+    waiting = room(2)
+    for number in range(2):
+        await waiting.put(message(number, number, "talks"))
+    with trio.fail_after(1):
+        await waiting.put(message(9, 9, "buys"))
+    for session in ("talks", "buys"):
+        with trio.move_on_after(0) as patience:
+            await waiting.put(message(8, 8, session))
+        assert patience.cancelled_caught, f"{session} has one that waits"
+    batch = await waiting.take()
+    assert numbers(batch) == [0, 9, 1]
+    waiting.done(batch)
+    # The one that got in beyond the bound gives no room back that it did not have.
+    for number in range(2):
+        await waiting.put(message(number, number, "talks"))
+    with trio.move_on_after(0) as patience:
+        await waiting.put(message(3, 3, "talks"))
+    assert patience.cancelled_caught
+
+
 async def test_closed_it_gives_what_is_there_and_then_nothing() -> None:
     waiting = room()
     first_of_card, second_of_card = message(0, 0), message(0, 1)
@@ -142,6 +220,7 @@ async def test_closed_it_gives_what_is_there_and_then_nothing() -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 @given(
     cards=st.lists(st.integers(0, 5), max_size=60),
+    sessions=st.lists(st.integers(0, 3), min_size=60, max_size=60),
     pauses=st.lists(st.booleans(), min_size=60, max_size=60),
     work=st.lists(st.integers(0, 3), min_size=60, max_size=60),
     size=st.integers(1, 20),
@@ -149,7 +228,14 @@ async def test_closed_it_gives_what_is_there_and_then_nothing() -> None:
     beside_min=st.integers(1, 8),
 )
 def test_whatever_comes_every_message_is_decided_once_and_in_its_cards_order(
-    workers: int, cards: list[int], pauses: list[bool], work: list[int], size: int, batch_max: int, beside_min: int
+    workers: int,
+    cards: list[int],
+    sessions: list[int],
+    pauses: list[bool],
+    work: list[int],
+    size: int,
+    batch_max: int,
+    beside_min: int,
 ) -> None:
     waiting = room(size, batch_max=batch_max, beside_min=beside_min)
     out: list[set[bytes]] = []
@@ -175,7 +261,7 @@ def test_whatever_comes_every_message_is_decided_once_and_in_its_cards_order(
                 for _ in range(workers):
                     nursery.start_soon(worker)
                 for number, card in enumerate(cards):
-                    await waiting.put(message(card, number))
+                    await waiting.put(message(card, number, f"session {sessions[number]}"))
                     if pauses[number]:
                         await trio.lowlevel.checkpoint()
                 waiting.close()
