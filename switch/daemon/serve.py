@@ -41,6 +41,7 @@ from switch.network.dialer import run_dialer
 from switch.network.drain import Drain
 from switch.network.listener import serve_listener
 from switch.network.stats import NetworkStats
+from switch.network.turns import Turns
 from switch.processing.batch import BatchLoop, ProcessingStats
 from switch.processing.expiry import HoldExpiryJob
 from switch.processing.withdrawals import Withdrawals
@@ -84,6 +85,7 @@ class _Rooms:
         security = load_security_codes(settings.vault, self.programs)
         check_links(settings)
         self.drain = Drain(settings.drain_seconds)
+        self.turns = Turns()
         self.withdrawals = Withdrawals()
         self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats())
         self.expiry = HoldExpiryJob(settings.expiry, _now)
@@ -172,6 +174,7 @@ async def _open_links(rooms: _Rooms, links: trio.Nursery) -> tuple[ListenerReady
                 dialect=rooms.dialects[listener.dialect],
                 stats=rooms.network(listener.network),
                 drain=rooms.drain,
+                turns=rooms.turns,
             )
         )
         opened.append(ListenerReady(listener.dialect, listener.network, address.host, address.port))
@@ -184,6 +187,7 @@ async def _open_links(rooms: _Rooms, links: trio.Nursery) -> tuple[ListenerReady
                 dialect=rooms.dialects[dialer.dialect],
                 stats=rooms.network(dialer.network),
                 drain=rooms.drain,
+                turns=rooms.turns,
             )
         )
     return tuple(opened)

@@ -28,8 +28,14 @@ Deadlines
     while the session lives.
 
 Back-pressure
-    The reader awaits the intake, and stops reading while too many messages of its session are in flight: the peer's
+    The reader awaits the intake, and takes nothing in while too many messages of its session are in flight: the peer's
     TCP window fills up. Other sessions, deadlines, and the answers of the blocked session go on.
+
+Turns
+    What needs no waiting is done in turns, at most one a round of the scheduler, each of ``turn_seconds`` or up to the
+    first message that can't be read: a session that floods us, with whatever, takes its share and no more. A session
+    that says little has its turn at once (``switch.network.turns``). Messages that were read and wait for the next turn
+    count as not received yet: their deadline begins when they are taken in, as if the kernel still had them.
 
 Polls
     A frame of length zero is a keep-alive. It is answered with one, at a limited rate (``switch.network.polls``), and

@@ -22,6 +22,7 @@ from switch.network.session import Session
 from switch.network.settings import DialerSettings, Target
 from switch.network.stats import NetworkStats
 from switch.network.tcp import peer_address, tune
+from switch.network.turns import Turns
 from switch.wire.dialect import Dialect
 
 __all__ = ["run_dialer"]
@@ -36,6 +37,7 @@ async def run_dialer(
     dialect: Dialect,
     stats: NetworkStats | None = None,
     drain: Drain | None = None,
+    turns: Turns | None = None,
     draw: Draw = random.uniform,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -45,7 +47,7 @@ async def run_dialer(
     numbers. Raises ConfigurationError when the dialect can't do what the settings ask for or ``tls`` names unusable
     files. InvariantBroken of the intake comes through, in an exception group.
     """
-    link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain)
+    link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain, turns=turns)
     async with trio.open_nursery() as watcher:
         watcher.start_soon(link.deadlines.run)
         watcher.start_soon(link.postman.run)

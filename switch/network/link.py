@@ -18,6 +18,7 @@ from switch.network.postman import Postman
 from switch.network.settings import DialerSettings, ListenerSettings
 from switch.network.stats import NetworkStats
 from switch.network.tcp import PeerAddress
+from switch.network.turns import Turns
 from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect
 from switch.wire.framing import Framer
@@ -43,6 +44,7 @@ class Link:
         dialect: Dialect,
         stats: NetworkStats | None,
         drain: Drain | None,
+        turns: Turns | None,
     ) -> None:
         self.settings = settings
         self.intake = intake
@@ -50,6 +52,7 @@ class Link:
         self.codec = Codec(dialect)
         self.stats = stats if stats is not None else NetworkStats()
         self.drain = drain if drain is not None else Drain()
+        self.turns = turns if turns is not None else Turns()
         self.deadlines = Deadlines(settings.request_deadline_seconds)
         self.postman = Postman()
         check_tls(settings)

@@ -17,6 +17,7 @@ from switch.network.session import Session
 from switch.network.settings import ListenerSettings
 from switch.network.stats import NetworkStats
 from switch.network.tcp import PeerAddress, peer_address, tune
+from switch.network.turns import Turns
 from switch.wire.dialect import Dialect
 
 __all__ = ["ListenerAddress", "serve_listener"]
@@ -57,6 +58,7 @@ async def serve_listener(
     dialect: Dialect,
     stats: NetworkStats | None = None,
     drain: Drain | None = None,
+    turns: Turns | None = None,
     task_status: trio.TaskStatus[ListenerAddress] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listens and serves until the drain is through; returns then. Cancelling it closes everything at once.
@@ -67,7 +69,7 @@ async def serve_listener(
     or ``tls`` names unusable files.
     InvariantBroken of the intake comes through, in an exception group.
     """
-    link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain)
+    link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain, turns=turns)
     try:
         listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
     except OSError as error:

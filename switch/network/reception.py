@@ -1,16 +1,17 @@
 """What is done with each frame of a session, as far as that takes no waiting.
 
-The reader hands over the complete frames of one read. Polls, 0800s, refusals and format errors are answered on the
-spot; what the house must see comes back as arrivals. The room's docstring has the policy as a table.
+The reader hands over complete frames. Polls, 0800s, refusals and format errors are answered on the spot; what the house
+must see comes back as arrivals. The room's docstring has the policy as a table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Protocol
 
 import structlog
@@ -97,10 +98,12 @@ class Reception:
 
     # ── frames
 
-    def take_in(self, frames: Sequence[bytes]) -> list[Arrival]:
-        """Answers what the house need not see, and returns the rest.
+    def take_in(self, frames: deque[bytes]) -> list[Arrival]:
+        """Takes frames out of ``frames`` until the turn is over; answers what the house need not see, returns the rest.
 
-        All of a read carry the same times: those of the read, since none came earlier and none waits unseen.
+        A message that can't be read ends it: each costs as much as several sound ones, and nobody waits for its answer.
+        All of a turn carry the same times: those of its beginning. What stays in ``frames`` has not been received yet,
+        no more than what the kernel still has of this session.
         """
         if self._link.drain.begun:
             # The drainer may not have had its turn yet, and nothing is taken in after the drain has begun.
@@ -108,22 +111,21 @@ class Reception:
         now = trio.current_time()
         received_at = datetime.now(UTC)
         received_monotonic = perf_counter()
+        turn_ends = thread_time() + self._settings.turn_seconds
         request_deadline = now + self._settings.request_deadline_seconds
         decode, network, stats = self._codec.decode, self._settings.network, self._stats
         arrivals: list[Arrival] = []
-        for payload in frames:
+        while frames and thread_time() < turn_ends:
+            payload = frames.popleft()
             if not payload:
-                stats.polls_in += 1
-                if self._polls.should_answer(now):
-                    stats.polls_answered += 1
-                    self._sender.post_poll()
+                self._take_poll(now)
                 continue
             stats.frames_in += 1
             try:
                 inbound = decode(payload, network=network, received_at=received_at)
             except DecodeFailure as failure:
                 self._take_undecodable(failure)
-                continue
+                break
             request = inbound.request
             if request is None:
                 self._take_management(inbound)
@@ -141,6 +143,12 @@ class Reception:
                 )
                 arrivals.append(arrival)
         return arrivals
+
+    def _take_poll(self, now: float) -> None:
+        self._stats.polls_in += 1
+        if self._polls.should_answer(now):
+            self._stats.polls_answered += 1
+            self._sender.post_poll()
 
     def _take_undecodable(self, failure: DecodeFailure) -> None:
         self._stats.decode_failures += 1

@@ -3,7 +3,8 @@
 Theory of operation: four tasks live in one nursery and end together.
 
     ========  =====================================================================================
-    reader    bytes to frames to messages; 0800s and refusals are answered on the spot, the rest goes to the intake
+    reader    bytes to frames to messages, in turns with other sessions (see ``turns``); 0800s and refusals are answered
+              on the spot, the rest goes to the intake
     writer    what waits in the outbox and the link's postman could not send at once (see ``postman``)
     keeper    echoes, the dead peer, the half frame, the sign-on that nobody answers
     drainer   sleeps until the program stops, then parts in order
@@ -15,8 +16,10 @@ Whoever finds a reason to end calls :meth:`Session.close`, which cancels the nur
 from __future__ import annotations
 
 import traceback
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from time import perf_counter, thread_time
 
 import structlog
 import trio
@@ -32,6 +35,7 @@ from switch.network.liveness import Due, Liveness
 from switch.network.outbox import Outbox
 from switch.network.plain import PlainStream
 from switch.network.reception import Reception
+from switch.network.turns import Credit
 from switch.wire.errors import FramingError
 from switch.wire.inbound import Inbound, ManagementFunction
 
@@ -74,6 +78,7 @@ class Session:
         self._postman_called = False
         self._written = trio.Event()  # all is sent, and the end of the stream after it
         self._in_flight = InFlight()
+        self._credit = Credit(settings.turn_seconds, perf_counter())
         self._liveness = Liveness(
             echo_interval=settings.echo_interval_seconds,
             echo_timeout=settings.echo_timeout_seconds,
@@ -220,12 +225,8 @@ class Session:
 
     async def _read(self) -> None:
         receive = self._stream.receive_some
-        in_flight_max = self._settings.in_flight_max
         while True:
-            if self._in_flight.count >= in_flight_max:
-                self._liveness.block()
-                await self._in_flight.below(in_flight_max)
-                self._liveness.unblock(trio.current_time())
+            await self._room_in_flight()
             data = await receive(_RECEIVE_BYTES)
             if not data:
                 await self._finish(CloseReason.DRAINED if self._reception.draining else CloseReason.PEER_CLOSED)
@@ -239,17 +240,43 @@ class Session:
                 broken = True
                 self.stats.framing_failures += 1
                 log.warning("framing_broken", session=self.label)
-            arrivals = self._reception.take_in(frames)
             self._liveness.received(trio.current_time(), frames=len(frames), pending_bytes=self._framer.pending_bytes)
-            if arrivals:
-                self._register(arrivals)
-                await self._hand_over(arrivals)
+            await self._take_in(deque(frames))
             if broken:
                 await self._finish(CloseReason.FRAMING_ERROR)
                 return
 
+    async def _room_in_flight(self) -> None:
+        """Waits until the session may have one more message in flight."""
+        in_flight_max = self._settings.in_flight_max
+        if self._in_flight.count >= in_flight_max:
+            self._liveness.block()
+            await self._in_flight.below(in_flight_max)
+            self._liveness.unblock(trio.current_time())
+
+    async def _take_in(self, frames: deque[bytes]) -> None:
+        """All frames of a read, a turn at a time."""
+        while frames:
+            if self._credit.is_left(perf_counter()):
+                arrivals = self._turn(frames)
+            else:
+                self.stats.turns_awaited += 1
+                async with self.link.turns:
+                    arrivals = self._turn(frames)
+            if arrivals:
+                await self._hand_over(arrivals)
+                await self._room_in_flight()
+
+    def _turn(self, frames: deque[bytes]) -> list[Arrival]:
+        began = thread_time()
+        arrivals = self._reception.take_in(frames)
+        if arrivals:
+            self._register(arrivals)
+        self._credit.use(thread_time() - began)
+        return arrivals
+
     def _register(self, arrivals: list[Arrival]) -> None:
-        """Counts a whole read in, and puts it on the clock, before its first message waits for the house."""
+        """Counts a whole turn in, and puts it on the clock, before its first message waits for the house."""
         self._in_flight.add(len(arrivals))
         self.stats.in_flight += len(arrivals)
         for arrival in arrivals:

@@ -73,6 +73,9 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     send_timeout_seconds: float = 10.0  # for the peer to take what waits for it
     outbox_bytes_max: int = 1_048_576  # waiting for a peer that does not read; beyond it the peer is dropped
     in_flight_max: int = 1024  # messages of one session that the house has not settled; the reader stops there
+    turn_seconds: float = (
+        0.004  # of processor time for one session's messages, before others that have many have their turn
+    )
     request_deadline_seconds: float = 4.0
     tcp_keepalive_idle_seconds: int = 30  # of silence before the kernel asks whether the peer's machine is there
     tcp_keepalive_interval_seconds: int = 10  # between two such questions
@@ -95,6 +98,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         _within("send_timeout_seconds", self.send_timeout_seconds, 0.01, 3_600)
         _within("outbox_bytes_max", self.outbox_bytes_max, 1_024, 1 << 30)
         _within("in_flight_max", self.in_flight_max, 1, 1_000_000)
+        _within("turn_seconds", self.turn_seconds, 0.000_1, 1)
         _within("request_deadline_seconds", self.request_deadline_seconds, 0.01, 60)
         _within("tcp_keepalive_idle_seconds", self.tcp_keepalive_idle_seconds, 1, 32_767)
         _within("tcp_keepalive_interval_seconds", self.tcp_keepalive_interval_seconds, 1, 32_767)

@@ -35,6 +35,7 @@ class NetworkStats:
     decode_failures: int = 0
     encode_failures: int = 0
     framing_failures: int = 0
+    turns_awaited: int = 0  # a session had so much to say that it stood behind others that had
     requests_refused: int = 0  # not signed on, or draining: answered without the house
     advices_ignored: int = 0  # the same for advices and reversals: not answered
     messages_rejected: int = 0  # ours that came back behind a reject header: the peer could not read them

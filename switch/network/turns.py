@@ -1,0 +1,62 @@
+"""Whose turn it is: no session's messages keep all the others waiting.
+
+Theory of operation. Taking in a message needs no waiting, so whoever has many of them would go on while everybody else,
+the batches too, stands still; and a message that is none (it is cut twice, answered and logged) costs several times as
+much as a sound one. So a reader stops when ``turn_seconds`` are over or a message could not be read, and takes the next
+turn when those who wait for theirs have had it. In each round of the scheduler one of them has a turn, however many
+there are: what a round takes does not grow with the number of those who have much to say.
+
+A turn is measured in processor time: it has its messages also where the program has to wait for a processor.
+
+Who says little does not wait at all: each session has a :class:`Credit`.
+"""
+
+from __future__ import annotations
+
+import trio
+
+__all__ = ["Credit", "Turns"]
+
+#: Of all time, for one session, without waiting for a turn: a hundred or two sound messages a second.
+_FREE_SHARE = 0.01
+
+
+class Turns:
+    """All who wait, in the order in which they came. One for all links of a program: they share its only thread."""
+
+    def __init__(self) -> None:
+        # A lock is handed over within a round of the scheduler, and used in the next one.
+        self._lock = trio.StrictFIFOLock()
+
+    async def __aenter__(self) -> None:
+        """Waits for the turn; at least for all tasks that can run to have run once."""
+        await self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        """The next one, please. Lets nobody run."""
+        self._lock.release()
+
+
+class Credit:
+    """How long a session may still take without waiting for a turn. Pure; ``now`` is seconds of any one clock.
+
+    Invariant: within any span it gives no more than ``most + span * _FREE_SHARE``, and by how much the last use was
+    longer.
+    """
+
+    __slots__ = ("_as_of", "_left", "_most")
+
+    def __init__(self, most: float, now: float) -> None:
+        self._most = most
+        self._left = most
+        self._as_of = now
+
+    def is_left(self, now: float) -> bool:
+        """Whether there is any."""
+        self._left = min(self._most, self._left + (now - self._as_of) * _FREE_SHARE)
+        self._as_of = now
+        return self._left > 0
+
+    def use(self, seconds: float) -> None:
+        """So long was a turn."""
+        self._left = max(-self._most, self._left - seconds)
