@@ -1,8 +1,8 @@
 """The loop that joins the rooms: arrivals in, one unit of work a batch, answers out.
 
 The queue between the sessions and the loop is bounded; a full one makes the sessions stop reading. The loop takes
-whatever waits and never waits to fill a batch: idle, a batch is one message, under load it grows (group commit). When more
-waits than one batch takes, the sessions have their messages decided in turn.
+whatever waits and never waits to fill a batch: idle, a batch is one message, under load it grows (group commit). When
+more waits than one batch takes, the sessions have their messages decided in turn.
 
 What happens when things go wrong:
 

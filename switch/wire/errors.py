@@ -68,9 +68,9 @@ class EncodeFailure(WireError):
 class FieldProblem(WireError):
     """One field of a decoded message is absent or not what it must be. Inside this room only.
 
-    A function that keeps one keeps a :meth:`copy`, which was never raised: the traceback of the first has the function's
-    frame, and that would have the problem. Such a ring, and whatever the callers were about, stays in memory until the
-    garbage collector comes.
+    A function that keeps one keeps a :meth:`copy`, which was never raised: the traceback of the first has the
+    function's frame, and that would have the problem. Such a ring stays in memory until the garbage collector comes,
+    and with it whatever the callers were about.
     """
 
     def __init__(self, field: str, *, needed: str, found: str) -> None:
