@@ -3,8 +3,10 @@
 ======== ==========================================================================================
 forge    sound messages of an acquirer, and everything that can be done to one (seeded, so repeatable)
 oracle   reads what was really sent with pyiso8583 alone, and judges each approval by it
+pending  what a session has asked for, and which approval answers it
 hostile  a session that sends batches of damaged frames, and opens again when the switch closes it
-watch    sessions that behave, whose latency is measured before and meanwhile; the daemon's memory
+healthy  a session that behaves, in a process of its own
+watch    its latency, before and meanwhile; the daemon's memory
 run      puts them together
 ======== ==========================================================================================
 

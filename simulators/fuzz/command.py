@@ -37,6 +37,14 @@ def fuzz_command(dialect_option: Callable[[Callable[..., None]], Callable[..., N
     @click.option(
         "--rate", type=click.FloatRange(min=0, min_open=True), help="Frames per second.  [default: unbounded]"
     )
+    @click.option(
+        "--nice",
+        "niceness",
+        type=click.IntRange(0, 19),
+        default=0,
+        show_default=True,
+        help="How far the hostile sessions step back where they share processors with the daemon.",
+    )
     @click.option("--sign-on", is_flag=True, help="Sign on first, where the listener demands it.")
     @click.option("--pid", type=click.IntRange(min=1), help="The daemon's process, to look at its memory.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -50,6 +58,7 @@ def fuzz_command(dialect_option: Callable[[Callable[..., None]], Callable[..., N
         sessions: int,
         batch: int,
         rate: float | None,
+        niceness: int,
         sign_on: bool,
         pid: int | None,
         as_json: bool,
@@ -70,7 +79,9 @@ def fuzz_command(dialect_option: Callable[[Callable[..., None]], Callable[..., N
         seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
         if not as_json:
             click.echo(f"seed {seed}")
-        settings = FuzzSettings(count=count, seed=seed, sessions=sessions, batch_frames=batch, rate=rate, pid=pid)
+        settings = FuzzSettings(
+            count=count, seed=seed, sessions=sessions, batch_frames=batch, rate=rate, niceness=niceness, pid=pid
+        )
         target = Target(host=host, port=port, sign_on=sign_on)
         found: FuzzResult | None = None
         try:

@@ -29,6 +29,7 @@ Mutation: TypeAlias = Callable[[random.Random, Pieces, Pieces], bytes]
 SOUND = "sound"
 _RECENT_MAX = 64
 _ECHO_EVERY = 30  # messages
+_LENGTH_PUT_RIGHT = 0.8  # of damaged messages behind a header that tells it
 _MUCH_MINOR = 1_000
 _AMOUNT_MINOR_MAX = 3  # small, so that the cards last
 _BITMAPS = ("p", "1")
@@ -243,6 +244,7 @@ class Forge:
         self._mutations = tuple(MUTATIONS)
         self._weights = tuple(accumulate(weight for weight, _ in MUTATIONS.values()))
         self._last = self._pieces(self.message())
+        self._total_length = _total_length(self._dialect)
 
     def payload(self) -> tuple[str, bytes]:
         """A payload, and the name of what was done to it."""
@@ -252,6 +254,10 @@ class Forge:
         (name,) = self._rng.choices(self._mutations, cum_weights=self._weights)
         payload = MUTATIONS[name][1](self._rng, pieces, self._last)
         self._last = pieces
+        place = self._total_length
+        if place is not None and len(payload) >= place.stop and self._rng.random() < _LENGTH_PUT_RIGHT:
+            # A total length that is wrong would hide all other damage.
+            payload = payload[: place.start] + len(payload).to_bytes(2, "big") + payload[place.stop :]
         return name, payload
 
     def message(self) -> Message:
@@ -312,3 +318,13 @@ class Forge:
     def _cut(self, payload: bytes) -> Pieces:
         _, encoded = iso8583.decode(payload, self._dialect.spec)
         return [(key, parts["len"], parts["data"]) for key, parts in encoded.items()]
+
+
+def _total_length(dialect: Dialect) -> slice | None:
+    """Where the header tells how long the payload is; None where it does not."""
+    at = 0
+    for part in () if dialect.header is None else dialect.header.rules.parts:
+        if part.holds == "total_length":
+            return slice(at, at + part.bytes)
+        at += part.bytes
+    return None

@@ -16,13 +16,13 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 import trio
 
 from simulators.fuzz.forge import Forge
-from simulators.fuzz.oracle import Fields, Oracle
+from simulators.fuzz.oracle import Oracle
+from simulators.fuzz.pending import Pending
 from switch.wire.codec import Codec
 from switch.wire.errors import FramingError
 from switch.wire.framing import Framer, Framing
@@ -70,14 +70,6 @@ class Tally(msgspec.Struct, kw_only=True):
             self.problems.append(text)
 
 
-class _Asked(NamedTuple):
-    """A message that was sent, as the oracle reads it."""
-
-    name: str  # what had been done to it
-    fields: Fields
-    flaw: str  # what shows that it is damaged; empty: nothing does
-
-
 def cut(stream: bytes, framing: Framing) -> list[bytes]:
     """The payloads that a reader of ``stream`` comes by; up to a length that can't be, where the stream ends for it."""
     payloads: list[bytes] = []
@@ -122,8 +114,7 @@ class Hostile:
 
     def _begin(self) -> None:
         """A new connection knows nothing of the last one's messages."""
-        self._asked: dict[tuple[str, str], list[_Asked]] = {}
-        self._unheard: set[tuple[str, str]] = set()  # threads of sound messages without any answer yet
+        self._pending = Pending(self._oracle)
         self._sentinel = ""
         self._heard = trio.Event()
         self._ended = False
@@ -160,7 +151,7 @@ class Hostile:
                 self._count_silent()
                 return frames
             await self._until(lambda: self._ended or not self._sentinel, "an echo was not answered")
-            await self._until(lambda: self._ended or not self._unheard, "a sound message was not answered")
+            await self._until(lambda: self._ended or not self._pending.unheard, "a sound message was not answered")
             self._count_silent()
             if self._ended:
                 self._tally.problem("the switch closed a stream of sound frames")
@@ -207,17 +198,9 @@ class Hostile:
 
     def _noted(self, writes: list[bytearray], names: Mapping[bytes, str], frames: int) -> list[bytes]:
         """Counts a batch, and keeps what its messages ask for, before the first byte leaves."""
-        oracle, tally = self._oracle, self._tally
-        tally.frames += frames
+        self._tally.frames += frames
         for payload in cut(b"".join(writes), self._framing):
-            asked = oracle.asked(payload)
-            if asked is not None:
-                one = _Asked(names.get(payload, _SHIFTED), *asked)
-                thread = oracle.thread(one.fields)
-                self._asked.setdefault(thread, []).append(one)
-                if not one.flaw:
-                    tally.asked += 1
-                    self._unheard.add(thread)
+            self._tally.asked += self._pending.sent(names.get(payload, _SHIFTED), payload)
         return [bytes(data) for data in writes if data]
 
     def _broken(self, frame: bytes) -> tuple[str, bytes]:
@@ -250,9 +233,11 @@ class Hostile:
 
     async def _sent(self, stream: trio.SocketStream, writes: list[bytes], *, last: bool) -> bool:
         """Whether all bytes left. After the ``last`` ones our half of the stream is ended."""
-        with trio.move_on_after(_PATIENCE_SECONDS):
+        with trio.move_on_after(_PATIENCE_SECONDS) as patience:
             try:
                 for data in writes:
+                    # Each anew: what this process itself needs for hundreds of writes is not the switch's fault.
+                    patience.deadline = trio.current_time() + _PATIENCE_SECONDS
                     await stream.send_all(data)
                     self._tally.bytes_sent += len(data)
                 if last:
@@ -300,21 +285,16 @@ class Hostile:
         at = self._codec.dialect.elements
         code = answer.get(at.response_code, "none")
         tally.answers[code] += 1
-        thread = oracle.thread(answer)
-        self._unheard.discard(thread)
+        self._pending.heard(answer)
         if not oracle.approves(answer):
             return
-        asked = self._asked.get(thread, [])
-        objections = [one.flaw or oracle.objection(answer, one.fields) for one in asked]
-        if "" in objections:
-            # Nothing is approved twice for one message.
-            one = asked.pop(objections.index(""))
-            tally.approved_after[one.name] += 1
-            if answer["t"] in self._requests_answered:
-                self._forge.give_back(one.fields)
-        else:
-            objection = objections[-1] if objections else "nobody asked for it"
-            tally.problem(f"{answer['t']} {code}, STAN {answer.get(at.stan, '')}: {objection}")
+        found = self._pending.explained(answer)
+        if isinstance(found, str):
+            tally.problem(f"{answer['t']} {code}, STAN {answer.get(at.stan, '')}: {found}")
+            return
+        tally.approved_after[found.name] += 1
+        if answer["t"] in self._requests_answered:
+            self._forge.give_back(found.fields)
 
     async def _until(self, reached: Callable[[], bool], problem: str) -> None:
         """Waits for the listener; a wait that is too long is a ``problem``, where one is named."""
@@ -326,6 +306,4 @@ class Hostile:
             self._tally.problem(problem)
 
     def _count_silent(self) -> None:
-        self._tally.silent += len(self._unheard)
-        self._asked.clear()
-        self._unheard.clear()
+        self._tally.silent += self._pending.next_batch()

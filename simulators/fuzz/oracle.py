@@ -18,6 +18,7 @@ from switch.contracts import currency
 from switch.contracts.message import Operation
 from switch.contracts.reason import Reason
 from switch.wire.dialect import Dialect
+from switch.wire.header import HeaderRules
 
 __all__ = ["Fields", "Oracle"]
 
@@ -35,6 +36,7 @@ class Oracle:
         self._dialect = dialect
         self._at = dialect.elements
         self._spec = dialect.spec
+        self._header = None if dialect.header is None else dialect.header.rules
         self._digits = frozenset(key for key, kind in dialect.content.items() if kind == "n")
         self._cards = {card.pan.reveal(): card for card in cards.values()}
         self._echoed = tuple(key for key in dialect.answer.echoed if key != dialect.elements.amount)
@@ -61,6 +63,10 @@ class Oracle:
         fields = self.fields(payload)
         if fields is None or fields["t"] not in self._responses:
             return None
+        if self._header is not None:
+            flaw = _header_flaw(self._header, payload)
+            if flaw:
+                return fields, flaw
         if not fields.get(self._at.stan):
             return fields, "it has no STAN"
         for key, text in fields.items():
@@ -79,6 +85,8 @@ class Oracle:
 
     def objection(self, answer: Fields, asked: Fields) -> str:
         """Why the approval ``answer`` is none of what the sound message ``asked`` for; empty when it is."""
+        if self._header is not None and answer["h"] != _turned(self._header, asked["h"], answer["h"]):
+            return "the header is not the one that was asked with, turned"
         for key in self._echoed:
             if asked.get(key) and answer.get(key) != asked[key]:
                 return f"DE{key} is not what was asked with"
@@ -123,3 +131,30 @@ class Oracle:
         }:
             return "the currency is not the card's"
         return ""
+
+
+def _header_flaw(rules: HeaderRules, payload: bytes) -> str:
+    """What shows that the header in front of ``payload`` is damaged; empty: nothing does."""
+    at = 0
+    for part in rules.parts:
+        content = payload[at : at + part.bytes]
+        at += part.bytes
+        if part.holds == "header_length" and content != bytes([rules.bytes]):
+            return "the header's length is another"
+        if part.holds == "total_length" and int.from_bytes(content, "big") != len(payload):
+            return "the total length is another"
+        if part.any_of and content.hex() not in {each.lower() for each in part.any_of}:
+            return f"no {part.desc} is like that"
+    return ""
+
+
+def _turned(rules: HeaderRules, asked: str, answer: str) -> str:
+    """The header that must answer ``asked``: its stations exchanged, the length ``answer``'s own."""
+    places: dict[str, slice] = {}
+    at = 0
+    for part in rules.parts:
+        places[part.holds or part.desc] = slice(at, at + 2 * part.bytes)
+        at += 2 * part.bytes
+    turned = {"source": asked[places["destination"]], "destination": asked[places["source"]]}
+    turned["total_length"] = answer[places["total_length"]]
+    return "".join(turned.get(name, asked[place]) for name, place in places.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -11,9 +12,10 @@ import trio
 
 from simulators.cards import TestCard
 from simulators.fuzz.forge import Forge
+from simulators.fuzz.healthy import Order
 from simulators.fuzz.hostile import Hostile, Tally, Target
 from simulators.fuzz.oracle import Oracle
-from simulators.fuzz.watch import Healthy, Latency, resident_bytes
+from simulators.fuzz.watch import Bystander, Latency, resident_bytes
 from simulators.messages import Maker
 from switch.wire.codec import Codec
 from switch.wire.dialect import Dialect
@@ -26,15 +28,19 @@ _PROGRESS_SECONDS = 5.0
 
 
 class FuzzSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``rate`` bounds the frames per second of all hostile sessions together; without it they go as fast as may be."""
+    """``rate`` bounds the frames per second of all hostile sessions together; without it they go as fast as may be.
+
+    ``niceness`` is how far those, and not the healthy one, step back for others on the same processors.
+    """
 
     count: int
     seed: int
     sessions: int = 4
     batch_frames: int = 200
     rate: float | None = None
+    niceness: int = 0
     healthy_pace_seconds: float = 0.05
-    quiet_seconds: float = 3.0  # of healthy traffic alone, to compare with
+    quiet_seconds: float = 10.0  # of healthy traffic alone, to compare with
     warm_up_share: float = 0.1  # of the frames, before memory counts
     growth_mib_max: float = 32.0
     pid: int | None = None  # whose memory is looked at
@@ -107,15 +113,20 @@ async def run_fuzz(
     codec = Codec(dialect)
     tally = Tally()
     allotment = _Allotment(settings)
-    healthy = Healthy(
-        Maker(dialect, cards, seed=settings.seed, lane=35),
-        codec,
-        _HEALTHY_CARD,
-        pace_seconds=settings.healthy_pace_seconds,
+    healthy = Bystander(
+        Order(
+            dialect=dialect.name,
+            target=target,
+            seed=settings.seed,
+            alias=_HEALTHY_CARD,
+            pace_seconds=settings.healthy_pace_seconds,
+        )
     )
     hostile = [_hostile(dialect, codec, target, cards, settings.seed, lane, tally) for lane in range(settings.sessions)]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_healthy_run, healthy, target)
+        await nursery.start(healthy.run)
+        if settings.niceness:
+            os.nice(settings.niceness)
         await trio.sleep(settings.quiet_seconds)
         alone = healthy.taken()
         started = time.perf_counter()
@@ -163,10 +174,6 @@ def _hostile(
     own = {alias: cards[alias] for alias in _HOSTILE_CARDS}
     forge = Forge(Maker(dialect, own, seed=seed, lane=lane), own, rng)
     return Hostile(target, codec, forge, Oracle(dialect, cards), rng, tally)
-
-
-async def _healthy_run(healthy: Healthy, target: Target) -> None:
-    await healthy.run(target.host, target.port, sign_on=target.sign_on)
 
 
 async def _tell(tally: Tally, settings: FuzzSettings, progress: Callable[[str], None]) -> None:

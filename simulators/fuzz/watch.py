@@ -1,23 +1,22 @@
-"""What else is looked at: sessions that behave, and the memory of the daemon."""
+"""What else is looked at: a session that behaves, and the memory of the daemon."""
 
 from __future__ import annotations
 
-import time
+import subprocess
+import sys
 from array import array
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import trio
 
-from simulators.link import Link, LinkRefused, connect
-from simulators.messages import Maker
+from simulators.fuzz.healthy import Order, Seen
 from simulators.percentile import percentiles
-from switch.contracts.reason import Reason
-from switch.wire.codec import Codec
 
-__all__ = ["Healthy", "Latency", "resident_bytes"]
+__all__ = ["Bystander", "Latency", "resident_bytes"]
 
-_ANSWER_SECONDS = 10.0
+_START_SECONDS = 30.0
 _SHARES = (0.5, 0.99, 1.0)
 
 
@@ -30,39 +29,39 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     max_ms: float
 
 
-class Healthy:
-    """One purchase after the other at a steady pace, on sessions of its own, while others misbehave."""
+class Bystander:
+    """The process of a healthy session, as the run sees it."""
 
-    def __init__(self, maker: Maker, codec: Codec, alias: str, *, pace_seconds: float) -> None:
+    def __init__(self, order: Order) -> None:
         self.problems: list[str] = []
-        self._maker, self._codec, self._alias = maker, codec, alias
-        self._pace = pace_seconds
+        self._command = [sys.executable, "-m", "simulators.fuzz.healthy", msgspec.json.encode(order).decode()]
         self._latencies = array("d")
 
-    async def run(self, host: str, port: int, *, sign_on: bool) -> None:
-        """Until it is cancelled."""
-        try:
-            async with trio.open_nursery() as nursery:
-                link = await connect(nursery, self._codec, host, port, sign_on=sign_on, name="healthy")
-                await self._purchases(link)
-                nursery.cancel_scope.cancel()
-        except* LinkRefused:
-            self.problems.append("a healthy session could not be opened")
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until it is cancelled; it has started when its first purchase is through, well or not."""
+        async with trio.open_nursery() as nursery:
+            run = partial(trio.run_process, self._command, stdout=subprocess.PIPE, check=False)
+            process: trio.Process = await nursery.start(run)
+            with trio.move_on_after(_START_SECONDS) as patience:
+                rest, begun = b"", False
+                assert process.stdout is not None
+                async for data in process.stdout:
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        self._note(msgspec.json.decode(line, type=Seen))
+                    if lines and not begun:
+                        begun, patience.deadline = True, float("inf")
+                        task_status.started()
+            self.problems.append("the healthy session's process ended")
+            if not begun:
+                task_status.started()
+            nursery.cancel_scope.cancel()
 
-    async def _purchases(self, link: Link) -> None:
-        while not link.closed.is_set():
-            message = self._maker.authorization(self._alias, 1)
-            started = time.perf_counter()
-            answer = await link.ask(message.fields, _ANSWER_SECONDS)
-            seconds = time.perf_counter() - started
-            dialect = self._codec.dialect
-            code = "no answer" if answer is None else answer.get(dialect.elements.response_code, "no code")
-            if code == dialect.response_code(Reason.APPROVED):
-                self._latencies.append(seconds)
-            else:
-                self.problems.append(f"a healthy purchase got {code}")
-            await trio.sleep(max(0.0, self._pace - seconds))
-        self.problems.append("a healthy session was closed")
+    def _note(self, seen: Seen) -> None:
+        if seen.problem:
+            self.problems.append(seen.problem)
+        else:
+            self._latencies.append(seen.seconds)
 
     def taken(self) -> Latency:
         """The latencies since the last call."""

@@ -13,7 +13,11 @@ from simulators.cards import load_cards
 from simulators.fuzz.forge import MUTATIONS, SOUND, Forge
 from simulators.fuzz.hostile import cut
 from simulators.fuzz.oracle import Oracle
+from simulators.fuzz.pending import Asked, Pending
 from simulators.messages import Maker, Terms
+from switch.contracts.message import Answer
+from switch.contracts.reason import Reason
+from switch.wire.codec import Codec
 from switch.wire.dialect import dialect_names, load_dialect, specs_root
 from switch.wire.framing import Framing
 
@@ -39,6 +43,15 @@ def request(**changes: str | None) -> dict[str, str]:
 def approval(fields: Mapping[str, str], **changes: str) -> dict[str, str]:
     answer = {key: value for key, value in fields.items() if key in ASCII.answer.echoed}
     return {**answer, "t": "0110", "39": "00", "38": "123456", **{k.removeprefix("f"): v for k, v in changes.items()}}
+
+
+def encoded(fields: Mapping[str, str]) -> bytes:
+    return bytes(iso8583.encode(dict(fields), ASCII.spec)[0])
+
+
+def heard(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """As the oracle reads what was sent: with the bitmaps."""
+    return iso8583.decode(encoded(fields), ASCII.spec)[0]
 
 
 def judged(fields: Mapping[str, str], answer: Mapping[str, str]) -> str:
@@ -108,6 +121,82 @@ def test_what_can_not_be_read_asks_for_nothing() -> None:
         payload.replace(b"0100", b"0110", 1),
     ):
         assert oracle.asked(damaged) is None
+
+
+def test_two_messages_of_one_stan_both_want_their_answers() -> None:
+    """A damaged STAN may be that of another message."""
+    one, other = request(), request(f37="NEIGHBOUR001")
+    pending = Pending(Oracle(ASCII, CARDS))
+    assert all(pending.sent(SOUND, encoded(fields)) for fields in (one, other))
+    pending.heard(approval(one))
+    assert pending.unheard == 1
+    assert pending.explained(approval(one)) == Asked(SOUND, heard(one), "")
+    pending.heard(approval(other))
+    assert pending.unheard == 0
+    # The first one was approved already: nothing explains a second time.
+    assert pending.explained(approval(one)) == "DE37 is not what was asked with"
+    assert isinstance(pending.explained(approval(other)), Asked)
+    assert pending.explained(approval(other)) == "nobody asked for it"
+
+
+def test_an_answer_may_come_when_the_next_batch_is_on_its_way() -> None:
+    asked = request()
+    pending = Pending(Oracle(ASCII, CARDS))
+    pending.sent(SOUND, encoded(asked))
+    assert pending.next_batch() == 1, "it had no answer"
+    assert pending.unheard == 0
+    assert isinstance(pending.explained(approval(asked)), Asked)
+    pending.sent(SOUND, encoded(asked))
+    pending.next_batch()
+    pending.next_batch()
+    assert pending.explained(approval(asked)) == "nobody asked for it"
+
+
+BASE1 = load_dialect(specs_root() / "base1")
+
+
+def behind_a_header(*, answer: bool = False, **changes: str) -> tuple[bytes, str]:
+    """A message of base1 with its header's parts, by their place in bytes, changed."""
+    codec = Codec(BASE1)
+    message = maker("base1").authorization("plain-0", 500, Terms())
+    payload = codec.encode(message.fields)
+    if answer:
+        inbound = codec.decode(payload, network="base1", received_at=NOON)
+        payload = codec.encode_answer(inbound, Answer(reason=Reason.APPROVED, approval_code="123456"))
+    for place, content in changes.items():
+        at = int(place.removeprefix("at_"))
+        payload = payload[:at] + bytes.fromhex(content) + payload[at + len(content) // 2 :]
+    asked = Oracle(BASE1, CARDS).asked(payload)
+    return payload, "" if asked is None else asked[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "flaw"),
+    [
+        ({}, ""),
+        ({"at_0": "15"}, "the header's length"),
+        ({"at_1": "02"}, "Header Format"),
+        ({"at_2": "00"}, "Text Format"),
+        ({"at_3": "0001"}, "the total length"),
+        ({"at_5": "999999", "at_11": "FF"}, ""),
+    ],
+)
+def test_what_shows_that_a_header_is_damaged(changes: dict[str, str], flaw: str) -> None:
+    found = behind_a_header(**changes)[1]
+    assert (flaw in found) if flaw else found == "", found
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_turned"), [({}, True), ({"at_5": "000002", "at_8": "000001"}, False), ({"at_21": "01"}, False)]
+)
+def test_an_approval_comes_behind_the_header_that_was_asked_with_turned(
+    changes: dict[str, str], is_turned: bool
+) -> None:
+    oracle = Oracle(BASE1, CARDS)
+    asked = oracle.fields(behind_a_header()[0])
+    answer = oracle.fields(behind_a_header(answer=True, **changes)[0])
+    assert asked is not None and answer is not None and oracle.approves(answer)
+    assert ("header" not in oracle.objection(answer, asked)) is is_turned
 
 
 @pytest.mark.parametrize("name", DIALECTS)

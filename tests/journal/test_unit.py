@@ -413,7 +413,13 @@ def test_only_the_tombstones_that_may_fit_are_loaded(database: Database) -> None
         late = [by_original, stranger, by_network, by_reference, counter.request(other, Kind.AUTHORIZATION, 100)]
         owners = [client] * 4 + [other]
         decisions = await unit.run([counter.item(*pair) for pair in zip(owners, late, strict=True)])
-        assert reasons(decisions) == ["reversed_earlier", "approved", "reversed_earlier", "reversed_earlier", "approved"]
+        assert reasons(decisions) == [
+            "reversed_earlier",
+            "approved",
+            "reversed_earlier",
+            "reversed_earlier",
+            "approved",
+        ]
         assert await counter.balance(client) == (10_000, 100)
 
     on(database, scenario)
