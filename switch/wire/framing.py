@@ -80,7 +80,8 @@ class Framer:
                 frames.append(bytes(buffer[start + width : end]))
                 start = end
         except FramingError as error:
-            self._broken = error
+            # A copy that was never raised: the traceback of this one has this frame, and would keep itself in memory.
+            self._broken = FramingError(needed=error.needed, found=error.found)
             error.frames = tuple(frames)
             buffer.clear()
             raise

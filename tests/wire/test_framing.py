@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,3 +103,18 @@ def test_too_long_to_send(framing: Framing) -> None:
 def test_limits_that_the_prefix_cannot_tell(framing: Framing, limit: int) -> None:
     with pytest.raises(ValueError, match=str(limit)):
         Framer(framing, limit)
+
+
+def test_a_broken_stream_does_not_wait_for_the_garbage_collector() -> None:
+    def break_one() -> None:
+        with suppress(FramingError):
+            Framer(Framing.LENGTH2, MAX).feed(b"\xff\xff")
+
+    break_one()
+    gc.collect()
+    gc.disable()
+    try:
+        break_one()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
