@@ -114,7 +114,7 @@ class Hostile:
 
     def _begin(self) -> None:
         """A new connection knows nothing of the last one's messages."""
-        self._pending = Pending(self._oracle)
+        self._pending = Pending(self._oracle, sign_on=self._target.sign_on)
         self._sentinel = ""
         self._heard = trio.Event()
         self._ended = False

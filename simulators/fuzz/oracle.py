@@ -74,6 +74,19 @@ class Oracle:
                 return fields, f"DE{key} is no digits"
         return fields, ""
 
+    def signs_off(self, payload: bytes) -> bool:
+        """Whether a payload that was sent is, or may be taken for, a sign-off."""
+        fields, management = self.fields(payload), self._dialect.management
+        return (
+            fields is not None
+            and fields["t"] in {management.request, management.repeat}
+            and fields.get(management.code_field) in management.sign_off
+        )
+
+    def is_request(self, fields: Fields) -> bool:
+        """Whether a message that was sent is answered in any case."""
+        return self._dialect.messages[fields["t"]].kind.is_request
+
     def thread(self, fields: Fields) -> tuple[str, str]:
         """What a message and any answer to it have in common, whatever the answer: its type and DE11."""
         mti = fields["t"]

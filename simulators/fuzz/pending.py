@@ -25,10 +25,15 @@ class Pending:
 
     Answers are waited for where a message is sound. One to a damaged message, or to a sound one whose thread has heard
     another, may come when the next batch is on its way: so the messages of a batch are remembered for one batch more.
+
+    ``sign_on``: the switch wants a sign-on, with which each batch begins. A damaged echo may be a sign-off; from there
+    to the end of the batch it takes no advices or reversals in, and answers none.
     """
 
-    def __init__(self, oracle: Oracle) -> None:
+    def __init__(self, oracle: Oracle, *, sign_on: bool) -> None:
         self._oracle = oracle
+        self._sign_on = sign_on
+        self._signed_off = False
         self._asked: dict[_Thread, list[Asked]] = {}  # of this batch, until they are approved
         self._asked_before: dict[_Thread, list[Asked]] = {}
         self._unheard: Counter[_Thread] = Counter()  # sound messages of this batch that want an answer
@@ -42,13 +47,15 @@ class Pending:
         """Notes a payload that leaves; whether it is a sound message that wants a decision."""
         found = self._oracle.asked(payload)
         if found is None:
+            self._signed_off |= self._sign_on and self._oracle.signs_off(payload)
             return False
         one = Asked(name, *found)
         thread = self._oracle.thread(one.fields)
         self._asked.setdefault(thread, []).append(one)
         if one.flaw:
             return False
-        self._unheard[thread] += 1
+        if not self._signed_off or self._oracle.is_request(one.fields):
+            self._unheard[thread] += 1
         return True
 
     def heard(self, answer: Fields) -> None:
@@ -74,4 +81,5 @@ class Pending:
         silent = self.unheard
         self._asked_before, self._asked = self._asked, {}
         self._unheard.clear()
+        self._signed_off = False
         return silent

@@ -177,11 +177,14 @@ def _hostile(
 
 
 async def _tell(tally: Tally, settings: FuzzSettings, progress: Callable[[str], None]) -> None:
-    before = 0
+    before = told = 0
     while True:
         await trio.sleep(_PROGRESS_SECONDS)
         rate = (tally.frames - before) / _PROGRESS_SECONDS
         before = tally.frames
+        for problem in tally.problems[told:]:
+            progress(f"problem: {problem}")
+        told = len(tally.problems)
         approved = sum(tally.approved_after.values())
         memory = "" if settings.pid is None else f", {_mib(resident_bytes(settings.pid)):.0f} MiB"
         progress(

@@ -20,6 +20,7 @@ from switch.contracts.reason import Reason
 from switch.wire.codec import Codec
 from switch.wire.dialect import dialect_names, load_dialect, specs_root
 from switch.wire.framing import Framing
+from switch.wire.inbound import ManagementFunction
 
 CARDS = load_cards()
 DIALECTS = dialect_names()
@@ -126,7 +127,7 @@ def test_what_can_not_be_read_asks_for_nothing() -> None:
 def test_two_messages_of_one_stan_both_want_their_answers() -> None:
     """A damaged STAN may be that of another message."""
     one, other = request(), request(f37="NEIGHBOUR001")
-    pending = Pending(Oracle(ASCII, CARDS))
+    pending = Pending(Oracle(ASCII, CARDS), sign_on=False)
     assert all(pending.sent(SOUND, encoded(fields)) for fields in (one, other))
     pending.heard(approval(one))
     assert pending.unheard == 1
@@ -141,7 +142,7 @@ def test_two_messages_of_one_stan_both_want_their_answers() -> None:
 
 def test_an_answer_may_come_when_the_next_batch_is_on_its_way() -> None:
     asked = request()
-    pending = Pending(Oracle(ASCII, CARDS))
+    pending = Pending(Oracle(ASCII, CARDS), sign_on=False)
     pending.sent(SOUND, encoded(asked))
     assert pending.next_batch() == 1, "it had no answer"
     assert pending.unheard == 0
@@ -150,6 +151,21 @@ def test_an_answer_may_come_when_the_next_batch_is_on_its_way() -> None:
     pending.next_batch()
     pending.next_batch()
     assert pending.explained(approval(asked)) == "nobody asked for it"
+
+
+@pytest.mark.parametrize(("sign_on", "wanted"), [(True, 1), (False, 2)])
+def test_behind_a_sign_off_no_answer_to_an_advice_is_waited_for(sign_on: bool, wanted: int) -> None:
+    make = maker("iso87_ascii")
+    purchase = make.authorization("plain-0", 500)
+    pending = Pending(Oracle(ASCII, CARDS), sign_on=sign_on)
+    pending.sent("bits", Codec(ASCII).encode_management(ManagementFunction.SIGN_OFF, stan="000001", now=NOON))
+    assert pending.sent(SOUND, encoded(purchase.fields)) and pending.sent(
+        SOUND, encoded(make.reversal(purchase).fields)
+    )
+    assert pending.unheard == wanted
+    pending.next_batch()
+    pending.sent(SOUND, encoded(make.reversal(purchase).fields))
+    assert pending.unheard == 1, "the next batch begins with a sign-on"
 
 
 BASE1 = load_dialect(specs_root() / "base1")
