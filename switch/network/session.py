@@ -19,7 +19,6 @@ import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from time import perf_counter, thread_time
 
 import structlog
 import trio
@@ -35,7 +34,7 @@ from switch.network.liveness import Due, Liveness
 from switch.network.outbox import Outbox
 from switch.network.plain import PlainStream
 from switch.network.reception import Reception
-from switch.network.turns import Credit
+from switch.network.turns import Share
 from switch.wire.errors import FramingError
 from switch.wire.inbound import Inbound, ManagementFunction
 
@@ -78,7 +77,7 @@ class Session:
         self._postman_called = False
         self._written = trio.Event()  # all is sent, and the end of the stream after it
         self._in_flight = InFlight()
-        self._credit = Credit(settings.turn_seconds, perf_counter())
+        self._share = Share(link.turns, settings.turn_seconds, link.stats)
         self._liveness = Liveness(
             echo_interval=settings.echo_interval_seconds,
             echo_timeout=settings.echo_timeout_seconds,
@@ -257,23 +256,13 @@ class Session:
     async def _take_in(self, frames: deque[bytes]) -> None:
         """All frames of a read, a turn at a time."""
         while frames:
-            if self._credit.is_left(perf_counter()):
-                arrivals = self._turn(frames)
-            else:
-                self.stats.turns_awaited += 1
-                async with self.link.turns:
-                    arrivals = self._turn(frames)
+            async with self._share:
+                arrivals = self._reception.take_in(frames)
+                if arrivals:
+                    self._register(arrivals)
             if arrivals:
                 await self._hand_over(arrivals)
                 await self._room_in_flight()
-
-    def _turn(self, frames: deque[bytes]) -> list[Arrival]:
-        began = thread_time()
-        arrivals = self._reception.take_in(frames)
-        if arrivals:
-            self._register(arrivals)
-        self._credit.use(thread_time() - began)
-        return arrivals
 
     def _register(self, arrivals: list[Arrival]) -> None:
         """Counts a whole turn in, and puts it on the clock, before its first message waits for the house."""

@@ -13,9 +13,13 @@ Who says little does not wait at all: each session has a :class:`Credit`.
 
 from __future__ import annotations
 
+from time import perf_counter, thread_time
+
 import trio
 
-__all__ = ["Credit", "Turns"]
+from switch.network.stats import NetworkStats
+
+__all__ = ["Credit", "Share", "Turns"]
 
 #: Of all time, for one session, without waiting for a turn: a hundred or two sound messages a second.
 _FREE_SHARE = 0.01
@@ -60,3 +64,30 @@ class Credit:
     def use(self, seconds: float) -> None:
         """So long was a turn."""
         self._left = max(-self._most, self._left - seconds)
+
+
+class Share:
+    """One session's turns: ``async with`` it for each, without waiting for anything inside."""
+
+    __slots__ = ("_began", "_credit", "_stats", "_turns", "_waited")
+
+    def __init__(self, turns: Turns, turn_seconds: float, stats: NetworkStats) -> None:
+        self._turns = turns
+        self._credit = Credit(turn_seconds, perf_counter())
+        self._stats = stats
+        self._waited = False
+        self._began = 0.0
+
+    async def __aenter__(self) -> None:
+        """At once while there is credit, else when it is the session's turn."""
+        self._waited = not self._credit.is_left(perf_counter())
+        if self._waited:
+            self._stats.turns_awaited += 1
+            await self._turns.__aenter__()
+        self._began = thread_time()
+
+    async def __aexit__(self, *_: object) -> None:
+        """The turn is over. Lets nobody run."""
+        self._credit.use(thread_time() - self._began)
+        if self._waited:
+            await self._turns.__aexit__()
