@@ -33,8 +33,9 @@ Back-pressure
 
 Turns
     What needs no waiting is done in turns, at most one a round of the scheduler, each of ``turn_seconds`` or up to the
-    first message that can't be read: a session that floods us, with whatever, takes its share and no more. A session
-    that says little has its turn at once (``switch.network.turns``). Messages that were read and wait for the next turn
+    first message that can't be read: a session that floods us, with whatever, takes its share and no more. Those that
+    can't be read get a quarter of the time together. A session that says little has its turn at once
+    (``switch.network.turns``). Messages that were read and wait for the next turn
     count as not received yet: their deadline begins when they are taken in, as if the kernel still had them.
 
 Polls

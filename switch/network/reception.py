@@ -57,6 +57,7 @@ class Reception:
         self.sign_on_due = inf  # when our own sign-on must have been answered; inf: none is on its way
         self.first_sign_on_due = inf  # when either side must have signed on for the first time; inf: never, or it has
         self.signed_off = trio.Event()  # our sign-off was answered
+        self.stumbled = False  # the last turn ended with a message that could not be read
         self._link = link
         self._settings = link.settings
         self._stats = link.stats
@@ -115,6 +116,7 @@ class Reception:
         request_deadline = now + self._settings.request_deadline_seconds
         decode, network, stats = self._codec.decode, self._settings.network, self._stats
         arrivals: list[Arrival] = []
+        self.stumbled = False
         while frames and thread_time() < turn_ends:
             payload = frames.popleft()
             if not payload:
@@ -125,6 +127,7 @@ class Reception:
                 inbound = decode(payload, network=network, received_at=received_at)
             except DecodeFailure as failure:
                 self._take_undecodable(failure)
+                self.stumbled = True
                 break
             request = inbound.request
             if request is None:

@@ -225,7 +225,6 @@ class Session:
     async def _read(self) -> None:
         receive = self._stream.receive_some
         while True:
-            await self._room_in_flight()
             data = await receive(_RECEIVE_BYTES)
             if not data:
                 await self._finish(CloseReason.DRAINED if self._reception.draining else CloseReason.PEER_CLOSED)
@@ -240,21 +239,15 @@ class Session:
                 self.stats.framing_failures += 1
                 log.warning("framing_broken", session=self.label)
             self._liveness.received(trio.current_time(), frames=len(frames), pending_bytes=self._framer.pending_bytes)
-            await self._take_in(deque(frames))
+            if frames:
+                await self._take_in(deque(frames))
             if broken:
                 await self._finish(CloseReason.FRAMING_ERROR)
                 return
 
-    async def _room_in_flight(self) -> None:
-        """Waits until the session may have one more message in flight."""
-        in_flight_max = self._settings.in_flight_max
-        if self._in_flight.count >= in_flight_max:
-            self._liveness.block()
-            await self._in_flight.below(in_flight_max)
-            self._liveness.unblock(trio.current_time())
-
     async def _take_in(self, frames: deque[bytes]) -> None:
-        """All frames of a read, a turn at a time."""
+        """All frames of a read, a turn at a time, and no more than may be in flight."""
+        self._liveness.block()
         while frames:
             async with self._share:
                 arrivals = self._reception.take_in(frames)
@@ -262,7 +255,10 @@ class Session:
                     self._register(arrivals)
             if arrivals:
                 await self._hand_over(arrivals)
-                await self._room_in_flight()
+                await self._in_flight.below(self._settings.in_flight_max)
+            if self._reception.stumbled:
+                await self._share.pause()
+        self._liveness.unblock(trio.current_time())
 
     def _register(self, arrivals: list[Arrival]) -> None:
         """Counts a whole turn in, and puts it on the clock, before its first message waits for the house."""
@@ -273,7 +269,6 @@ class Session:
                 self.link.deadlines.add(arrival)
 
     async def _hand_over(self, arrivals: list[Arrival]) -> None:
-        self._liveness.block()
         try:
             for arrival in arrivals:
                 # One that was answered while those before it waited for room has nothing left to decide.
@@ -283,7 +278,6 @@ class Session:
             # Not this connection's: the house has closed its door.
             log.warning("session_rejected", session=self.label, error=type(error).__name__)
             self.close(CloseReason.REJECTED)
-        self._liveness.unblock(trio.current_time())
 
     async def _finish(self, reason: CloseReason) -> None:
         """The peer sends no more, or nothing readable: what is in flight is still answered, then the session ends."""

@@ -8,11 +8,17 @@ there are: what a round takes does not grow with the number of those who have mu
 
 A turn is measured in processor time: it has its messages also where the program has to wait for a processor.
 
+After a message that could not be read comes a pause, several times as long as it took, and all sessions' pauses come
+one after the other: so a flood of such messages is worked off in a quarter of the time at most. Nobody waits for their
+answers, and a program that never sleeps has to queue for its processor, behind all others that want it, each time that
+PostgreSQL has an answer.
+
 Who says little does not wait at all: each session has a :class:`Credit`.
 """
 
 from __future__ import annotations
 
+from math import inf
 from time import perf_counter, thread_time
 
 import trio
@@ -20,6 +26,9 @@ import trio
 from switch.network.stats import NetworkStats
 
 __all__ = ["Credit", "Share", "Turns"]
+
+#: Of the time that a message took that could not be read.
+_PAUSE = 4.0
 
 #: Of all time, for one session, without waiting for a turn: a hundred or two sound messages a second.
 _FREE_SHARE = 0.01
@@ -31,6 +40,7 @@ class Turns:
     def __init__(self) -> None:
         # A lock is handed over within a round of the scheduler, and used in the next one.
         self._lock = trio.StrictFIFOLock()
+        self._paused_until = -inf
 
     async def __aenter__(self) -> None:
         """Waits for the turn; at least for all tasks that can run to have run once."""
@@ -39,6 +49,11 @@ class Turns:
     async def __aexit__(self, *_: object) -> None:
         """The next one, please. Lets nobody run."""
         self._lock.release()
+
+    async def pause(self, seconds: float) -> None:
+        """Lets so much time pass, after the pauses of the others."""
+        self._paused_until = max(self._paused_until, trio.current_time()) + seconds
+        await trio.sleep_until(self._paused_until)
 
 
 class Credit:
@@ -69,14 +84,14 @@ class Credit:
 class Share:
     """One session's turns: ``async with`` it for each, without waiting for anything inside."""
 
-    __slots__ = ("_began", "_credit", "_stats", "_turns", "_waited")
+    __slots__ = ("_began", "_credit", "_stats", "_took", "_turns", "_waited")
 
     def __init__(self, turns: Turns, turn_seconds: float, stats: NetworkStats) -> None:
         self._turns = turns
         self._credit = Credit(turn_seconds, perf_counter())
         self._stats = stats
         self._waited = False
-        self._began = 0.0
+        self._began = self._took = 0.0
 
     async def __aenter__(self) -> None:
         """At once while there is credit, else when it is the session's turn."""
@@ -88,6 +103,12 @@ class Share:
 
     async def __aexit__(self, *_: object) -> None:
         """The turn is over. Lets nobody run."""
-        self._credit.use(thread_time() - self._began)
+        self._took = thread_time() - self._began
+        self._credit.use(self._took)
         if self._waited:
             await self._turns.__aexit__()
+
+    async def pause(self) -> None:
+        """After a turn that ended with a message that could not be read; none for who has credit still."""
+        if self._waited:
+            await self._turns.pause(_PAUSE * self._took)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from time import thread_time
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switch.network.turns import Credit, Turns
+from switch.network.stats import NetworkStats
+from switch.network.turns import Credit, Share, Turns
 from tests.network.support import House, Peer, serving, until
 from tests.wire.support import purchase
 
@@ -74,6 +76,35 @@ def test_a_session_takes_no_more_than_its_share_without_waiting(steps: list[tupl
             credit.use(turn)
             used.append(turn)
     assert sum(used) <= 0.002 + now * 0.01 + 0.002 + 1e-9
+
+
+async def test_pauses_are_one_after_the_other_whoever_has_them(autojump_clock: trio.testing.MockClock) -> None:
+    turns = Turns()
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(turns.pause, 2.0)
+    assert trio.current_time() - began == pytest.approx(6.0)
+
+
+async def test_only_who_had_to_wait_for_a_turn_has_a_pause(autojump_clock: trio.testing.MockClock) -> None:
+    share = Share(Turns(), 0.02, NetworkStats())  # so that its credit takes two seconds to come back
+    began = trio.current_time()
+    async with share:
+        _work(0.03)
+    await share.pause()
+    assert trio.current_time() == began
+    async with share:
+        _work(0.01)
+    await share.pause()
+    assert trio.current_time() >= began + 0.03
+
+
+def _work(seconds: float) -> None:
+    """Uses the processor for so long."""
+    until = thread_time() + seconds
+    while thread_time() < until:
+        pass
 
 
 @pytest.mark.parametrize("frames", [1, 40])
