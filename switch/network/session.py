@@ -248,7 +248,7 @@ class Session:
     async def _take_in(self, frames: deque[bytes]) -> None:
         """All frames of a read, a turn at a time, and no more than may be in flight."""
         self._liveness.block()
-        while frames:
+        while frames and self.close_reason is None:
             async with self._share:
                 arrivals = self._reception.take_in(frames)
                 if arrivals:
