@@ -16,22 +16,33 @@ from switch.journal.rows import stored_of
 
 __all__ = ["load_tombstones"]
 
+# OFFSET 0 keeps each look-up by key apart: see the statements of the unit of work.
 _TOMBSTONES = """
     WITH wanted AS (
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
                    AS w (account_id, retrieval_reference, network_reference, stan)
     ), found AS (
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, retrieval_reference)
-         WHERE m.retrieval_reference <> '' AND w.retrieval_reference <> '' AND m.state = 'tombstone'
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.retrieval_reference = w.retrieval_reference
+               AND x.retrieval_reference <> '' AND x.state = 'tombstone' OFFSET 0
+        ) m WHERE w.retrieval_reference <> ''
         UNION
-        SELECT m.account_id, m.key FROM wanted w JOIN message_key m USING (account_id, network_reference)
-         WHERE m.network_reference <> '' AND w.network_reference <> '' AND m.state = 'tombstone'
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.network_reference = w.network_reference
+               AND x.network_reference <> '' AND x.state = 'tombstone' OFFSET 0
+        ) m WHERE w.network_reference <> ''
         UNION
-        SELECT m.account_id, m.key
-          FROM wanted w JOIN message_key m ON m.account_id = w.account_id AND m.original_stan = w.stan
-         WHERE w.stan <> '' AND m.state = 'tombstone'
+        SELECT m.* FROM wanted w, LATERAL (
+            SELECT x.account_id, x.key FROM message_key x
+             WHERE x.account_id = w.account_id AND x.original_stan = w.stan AND x.state = 'tombstone' OFFSET 0
+        ) m WHERE w.stan <> ''
     )
-    SELECT m.* FROM message_key m JOIN found USING (account_id, key) WHERE m.decided_at > $5 ORDER BY m.decided_at
+    SELECT m.* FROM found f, LATERAL (
+        SELECT x.* FROM message_key x
+         WHERE x.account_id = f.account_id AND x.key = f.key AND x.decided_at > $5 OFFSET 0
+    ) m ORDER BY m.decided_at
 """
 
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from switch.journal import clearing_load, hold_expiry, unit
+from switch.journal import clearing_load, hold_expiry, tombstones, unit
 from switch.journal.connection import BY_INDEX
 from tests.journal.counter import Counter, on
 from tests.journal.server import Database
@@ -17,7 +17,7 @@ STATEMENTS = {
     "candidates": unit._CANDIDATES,
     "advices on a hold": unit._ADVICES_ON_HOLD,
     "holds": unit._HOLDS,
-    "tombstones": unit._TOMBSTONES,
+    "tombstones": tombstones._TOMBSTONES,
     "records by reference": clearing_load._BY_REFERENCE,
     "records by purchase": clearing_load._BY_PURCHASE,
     "clearing items": clearing_load._ITEMS,
