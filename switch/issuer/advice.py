@@ -67,6 +67,8 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
     Its approval folds into a hold that we placed too; its decline releases that.
     """
     hold = _hold_of(case, found)
+    if hold is not None and hold.credit:
+        hold = None  # a refund of the same reference: what the network approved is a purchase of its own
     step = Step(
         "stand_in",
         case.request.stand_in or StandIn.APPROVED,

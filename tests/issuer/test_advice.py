@@ -419,3 +419,12 @@ def test_a_refund_by_advice_after_the_presentment_is_credited() -> None:
         retrieval_reference=purchase.retrieval_reference,
     )
     assert desk.balance == (10_000, 0)
+
+
+def test_a_stand_in_approval_is_no_part_of_a_refund_that_has_its_reference() -> None:
+    desk = Desk(10_000)
+    back = desk.request(Kind.FINANCIAL, 1_000, operation=Operation.REFUND, retrieval_reference="000000000007")
+    desk.tell(back)
+    desk.ask(Kind.AUTHORIZATION_ADVICE, 500, retrieval_reference="000000000007")
+    assert desk.balance == (11_000, 500)
+    assert not desk.hold.credit and desk.hold.held_minor == 500
