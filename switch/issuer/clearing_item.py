@@ -7,9 +7,9 @@
               ├──▶ in_doubt ──┴── rejected
               ├──▶ noted                                     nothing to book
               │
-        matched, forced ──▶ reversed                         the acquirer took the record back
+        matched, forced ──▶ reversed                         taken back; a chargeback: presented again
 
-The same table stands in the database (``clearing_transition``), where ``record_unit`` checks every step again.
+The same table stands in the database (``clearing_transition``), where ``record_beside`` checks every step again.
 """
 
 from __future__ import annotations
