@@ -427,4 +427,4 @@ def test_a_stand_in_approval_is_no_part_of_a_refund_that_has_its_reference() -> 
     desk.tell(back)
     desk.ask(Kind.AUTHORIZATION_ADVICE, 500, retrieval_reference="000000000007")
     assert desk.balance == (11_000, 500)
-    assert not desk.hold.credit and desk.hold.held_minor == 500
+    assert [(hold.credit, hold.held_minor) for hold in desk.holds()] == [(True, 0), (False, 500)]
