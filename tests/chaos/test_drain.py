@@ -93,7 +93,7 @@ async def test_stopped_and_started_under_load_the_books_agree(house: House) -> N
                     assert await trio.to_thread.run_sync(daemon.stop) == 0
                     await trio.to_thread.run_sync(daemon.start)
                 nursery.cancel_scope.cancel()
-            with trio.fail_after(30):
+            with trio.fail_after(90):
                 await network.settled()
 
             # Whoever was signed on got an answer to everything that the daemon had taken.
