@@ -243,8 +243,8 @@ class _Runs:
 
     def all(self, kills: int, dice: random.Random) -> None:
         """As many killed ones as can be, then one to the end."""
-        # A first guess of how long the file takes; a kill that comes too late for it is none.
-        expected = self._records / 2_000
+        # As long as the file would take where it is quick: a kill that comes after its end is none.
+        expected = self._records / 4_000
         for number in range(kills):
             after = dice.uniform(0.5, 1.5) * expected / (kills + 1)
             if self._one(after):
