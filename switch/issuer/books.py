@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from switch.contracts.errors import CommitUnknown, InvariantBroken
-from switch.contracts.message import Kind, Request
+from switch.contracts.message import Answer, Kind, Request
 from switch.contracts.reason import Reason
 from switch.issuer.account import Account, Entry, Movement, book
 from switch.issuer.card import Card
-from switch.issuer.case import Case, Decision, SecurityCodePort, View
+from switch.issuer.case import Case, Decision, SecurityCodePort, Step, View
 from switch.issuer.clearing_item import ClearingItem, check_item_transition
 from switch.issuer.decide import decide
 from switch.issuer.expiry import expire
@@ -25,6 +25,7 @@ from switch.issuer.hold import Hold, HoldState, check_transition
 from switch.issuer.matching import TOMBSTONE_LIFE, Candidate
 from switch.issuer.program import Program
 from switch.issuer.stored import MessageState, StoredMessage
+from switch.issuer.top_up import load, shortfall
 from switch.issuer.usage import Usage
 from switch.issuer.withdrawal import decide_withdrawal
 
@@ -40,6 +41,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     ``withdraw`` asks to take an approval back instead of deciding, since the answer to this message came too late.
     ``doubtful`` says that nobody knows whether it was booked: only what was decided at one of the ``moments`` is its
     own. ``counted_off`` says that an attempt before may have told already that one answer less was heard.
+
+    ``top_up`` says that the answer may wait for a top-up, where the program has one: whoever asks looks at ``waits``.
     """
 
     request: Request
@@ -51,6 +54,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     withdraw: bool = False
     doubtful: bool = False
     counted_off: bool = False
+    top_up: bool = False
 
 
 def doubted(items: Sequence[Item], doubt: CommitUnknown) -> list[Item]:
@@ -63,7 +67,7 @@ class Booking(msgspec.Struct, frozen=True, gc=False):
     """A journal entry and what caused it: a message, by its key, or the deadline of the purchase that this began."""
 
     entry: Entry
-    cause: str  # message, withdrawal, presentment, expiry
+    cause: str  # message, withdrawal, presentment, expiry, top_up
     key: bytes
     transmitted_at: datetime
 
@@ -145,8 +149,74 @@ class Books:
         if not decision.answer.response_code:
             answer = msgspec.structs.replace(decision.answer, response_code=item.response_code(decision.answer.reason))
             decision = msgspec.structs.replace(decision, answer=answer)
+        if item.top_up and shortfall(case, decision) is not None:
+            return msgspec.structs.replace(decision, waits=True)
+        if not decision.waits:
+            self._apply(item, case, decision)
+        return decision
+
+    # ── top-ups
+
+    def short(self, item: Item) -> int | None:
+        """What this purchase lacks as the books stand now."""
+        case = self._case(item)
+        return shortfall(case, decide(case))
+
+    def settle_short(self, item: Item, step: Step, state: MessageState) -> Decision:
+        """Declines a purchase that is short, for now (PARKED) or for good (ANSWERED); ``step`` says why."""
+        case = self._case(item)
+        decision = decide(case)
+        answer = msgspec.structs.replace(decision.answer, response_code=item.response_code(decision.answer.reason))
+        decision = msgspec.structs.replace(
+            decision,
+            answer=answer,
+            trace=(*decision.trace, step),
+            remember_as=state,
+            waits=state is MessageState.PARKED,
+        )
         self._apply(item, case, decision)
         return decision
+
+    def book_topped_up(self, item: Item, parked: StoredMessage, amount_minor: int, load_key: bytes) -> Decision:
+        """Decides a parked purchase again, with so much more to spend. Only an approval books anything for it.
+
+        The load has a key of its own: accounting meets it beside the provider's list, not beside the purchase.
+        """
+        self.expire_due(parked.account_id)
+        account = self.accounts[parked.account_id]
+        case = self._case(
+            item,
+            account=msgspec.structs.replace(
+                account, posted_minor=account.posted_minor + amount_minor, seq=account.seq + 1
+            ),
+        )
+        decision = decide(case)
+        answer = msgspec.structs.replace(decision.answer, response_code=item.response_code(decision.answer.reason))
+        if not decision.reason.approves:
+            return msgspec.structs.replace(decision, answer=answer)
+        self._book(account, (load(amount_minor),), "top_up", load_key, self.now)
+        hold_id = None if decision.hold is None else decision.hold.hold_id
+        settled = msgspec.structs.replace(
+            parked, state=MessageState.ANSWERED, answer=answer, moved_minor=decision.moved_minor, hold_id=hold_id
+        )
+        decision = msgspec.structs.replace(decision, answer=answer, remember_as=None, resolved=settled)
+        self._apply(item, self._case(item, account=self.accounts[parked.account_id]), decision)
+        return decision
+
+    def decline_parked(self, parked: StoredMessage, answer: Answer) -> None:
+        """The purchase waits no longer; a repeat gets this answer. One that was reversed meanwhile stays so."""
+        state = MessageState.ANSWERED if parked.state is MessageState.PARKED else parked.state
+        self._amend(msgspec.structs.replace(parked, state=state, answer=answer))
+
+    def credit_top_up(self, account_id: int, load_key: bytes, amount_minor: int) -> None:
+        """Money that was taken, that no purchase can use and that could not be given back."""
+        self._book(self.accounts[account_id], (load(amount_minor),), "top_up", load_key, self.now)
+
+    def notify(self, account_id: int, key: bytes, kind: str, facts: dict[str, str | int]) -> None:
+        """Something that somebody is to be told."""
+        self._notify(account_id, key, kind, facts)
+
+    # ── holds that are due
 
     def expire_due(self, account_id: int) -> None:
         """Releases the holds of an account whose deadline has passed, and gives them back to the limits.
@@ -191,7 +261,8 @@ class Books:
     def _notify(self, account_id: int, key: bytes, kind: str, facts: dict[str, str | int]) -> None:
         self.notices.append(Notice(account_id, key, kind, facts))
 
-    def _case(self, item: Item) -> Case:
+    def _case(self, item: Item, *, account: Account | None = None) -> Case:
+        """With ``account`` the purchase is decided on that balance, as if it had come for the first time."""
         card = self.cards.get(item.pan_lookup)
         if card is None:
             view = View(stored=self.stored.get((0, item.key)))
@@ -204,9 +275,11 @@ class Books:
             stored = self.stored.get((account_id, item.key))
             if stored is not None and item.doubtful and stored.decided_at not in item.moments:
                 stored = None  # another copy of the message brought it about, and had an answer of its own
+            if account is not None:
+                stored = None
             view = View(
                 card=card,
-                account=self.accounts[account_id],
+                account=account or self.accounts[account_id],
                 usage=self.usages.get(card_id),
                 program=self._programs.get(card.program),
                 stored=stored,

@@ -112,6 +112,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     item: ClearingItem | None = None  # presentments: the clearing record, new
     item_changed: ClearingItem | None = None  # one that was there, in the state that it takes now
     resolved: StoredMessage | None = None  # a record in doubt that a person has settled
+    waits: bool = False  # no answer yet: money may come by a top-up. Nothing is booked and nothing remembered
 
     @property
     def reason(self) -> Reason:

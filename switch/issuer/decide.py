@@ -9,6 +9,7 @@ from switch.issuer.case import Case, Decision, Seen, Step
 from switch.issuer.presentment import decide_presentment
 from switch.issuer.purchase import decide_request
 from switch.issuer.reversal import decide_reversal
+from switch.issuer.stored import MessageState
 
 __all__ = ["decide"]
 
@@ -22,6 +23,14 @@ def decide(case: Case) -> Decision:
     stored, clearing = case.view.stored, case.request.clearing
     instructed = clearing is not None and clearing.instruction is not None
     if stored is not None and not instructed:
+        if stored.fingerprint == case.fingerprint and stored.state is MessageState.PARKED:
+            # Who can't wait for the top-up hears that nobody can tell now.
+            return Decision(
+                answer=Answer(reason=Reason.UNAVAILABLE),
+                trace=(Step("idempotency_key", "parked", {"repeat": case.request.repeat}),),
+                remember_as=None,
+                waits=True,
+            )
         if stored.fingerprint == case.fingerprint:
             seen: Seen = {"answered": str(stored.answer.reason), "repeat": case.request.repeat}
             return Decision(

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from switch.contracts.message import Channel, EntryMode, Operation
+from switch.contracts.top_up import TopUpPolicy
 from switch.issuer.expiry import HoldExpiry
 from switch.issuer.mcc import check_ranges, in_ranges
 
@@ -154,6 +155,7 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     merchants: MerchantRules = MerchantRules()
     hold_expiry: HoldExpiry = HoldExpiry()
     clearing: ClearingRules = ClearingRules()
+    top_up: TopUpPolicy | None = None  # None: a purchase that is short is declined
     pipeline: tuple[str, ...] = DEFAULT_PIPELINE
 
     def __post_init__(self) -> None:
@@ -165,6 +167,8 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             self.__dict__["zone_cache"] = ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError) as exc:
             raise ValueError(f"time_zone {self.time_zone!r} is unknown") from exc
+        if self.top_up is not None and self.top_up.currency != self.currency:
+            raise ValueError(f"top_up.currency: {self.currency} needed, {self.top_up.currency} found")
         unknown = [name for name in self.pipeline if name not in DEFAULT_PIPELINE]
         if unknown:
             raise ValueError(f"pipeline names unknown rules: {', '.join(unknown)}")

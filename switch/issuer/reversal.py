@@ -53,6 +53,9 @@ def decide_reversal(case: Case) -> Decision:
                 remember_as=MessageState.TOMBSTONE,
             )
         return _unchanged("original", "not_found", seen, concern="reversal_without_reference")
+    if original.state is MessageState.PARKED:
+        # It waits for a top-up. Whatever the reversal leaves of it, it is not approved any more.
+        return Decision(answer=_ACCEPTED, trace=(Step("original", "parked", seen),), undone=original)
     hold = None if original.hold_id is None else view.holds.get(original.hold_id)
     if hold is None:
         return _unchanged("original", "moved_nothing", seen)

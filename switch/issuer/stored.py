@@ -87,6 +87,7 @@ class MessageState(StrEnum):
     WITHDRAWN = "withdrawn"  # the approval came after the deadline and was taken back
     IN_DOUBT = "in_doubt"  # a clearing record: a person has to say
     REJECTED = "rejected"  # ... and said that it is not booked
+    PARKED = "parked"  # it waits for a top-up; its answer is the decline that it gets if nothing comes of that
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):

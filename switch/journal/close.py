@@ -95,12 +95,15 @@ class ExceptionCount(msgspec.Struct, frozen=True):
 
 
 # A message and its entries are decided at the same moment, so a day's messages meet a day's entries; a clearing record
-# in doubt meets them on the day on which a person settled it. ``moved`` tells what a message put on hold, posted or
-# credited. A reversal moves nothing by itself: what it took back stands in its trace. What became of the message later
-# (a withdrawal, the expiry of its hold) has its key too, but is booked for another cause.
+# in doubt meets them on the day on which a person settled it, and a purchase that waited for a top-up on the day on
+# which that was booked. ``moved`` tells what a message put on hold, posted or credited. A reversal moves nothing by
+# itself: what it took back stands in its trace. What became of the message later (a withdrawal, the expiry of its hold)
+# has its key too, but is booked for another cause.
 _MET = f"""
     WITH settled AS (
         SELECT account_id, key, at FROM clearing_step WHERE before = 'in_doubt'
+        UNION ALL
+        SELECT account_id, message_key, at FROM funding_step WHERE after = 'booked'
     ), told AS (
         SELECT m.account_id, m.key, m.network, m.kind, m.state, m.reason, coalesce(a.currency, m.currency) AS currency,
                m.decided_at > $1 AS of_day,

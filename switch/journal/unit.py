@@ -53,7 +53,7 @@ from switch.journal.rows import (
 )
 from switch.journal.tombstones import load_tombstones
 
-__all__ = ["UnitOfWork"]
+__all__ = ["UnitOfWork", "beside_values", "unit_values"]
 
 _LOAD = "SELECT * FROM load_unit($1, $2, $3)"
 _RECORD_BESIDE = "SELECT record_beside($1, $2, $3, $4)"
@@ -416,33 +416,41 @@ class UnitOfWork:
         self.holds_expired += books.holds_expired
 
     async def _record_beside(self, connection: Connection, books: Books) -> None:
-        now = books.now
-        await connection.fetchval(
-            _RECORD_BESIDE,
-            [item_row(step, now) for step in books.item_steps if step.before is None],
-            [change_row(step, now) for step in books.item_steps if step.before is not None],
-            [notice_row(notice, now) for notice in books.notices],
-            [(account_id, books.next_due(account_id)) for account_id in books.open_holds_known],
-        )
+        await connection.fetchval(_RECORD_BESIDE, *beside_values(books))
 
     async def _record(self, connection: Connection, books: Books, versions: Sequence[tuple[int, int]]) -> None:
-        now = books.now
-        await connection.fetchval(
-            _RECORD,
-            [entry_row(chained) for chained in chain(books.bookings, books.accounts, now)],
-            [usage_row(account_id, usage) for account_id, usage in books.changed_usages.values()],
-            [hold_row(hold) for hold in books.hold_steps],
-            # In key order: two daemons that store the same messages of unknown cards must not wait for each other.
-            [
-                message_row(message, decision, item.request, now)
-                for _, (message, decision, item) in sorted(books.new_messages.items(), key=lambda new: new[0])
-            ],
-            books.repeats,
-            [amendment_row(message, books.unheard.get(ref, 0)) for ref, message in books.amended_messages.items()],
-            [concern_row(concern, now) for concern in books.concerns],
-            [(account_id, now + TOMBSTONE_LIFE) for account_id in books.accounts_with_new_tombstones],
-            versions,
-        )
+        await connection.fetchval(_RECORD, *unit_values(books, versions))
+
+
+def unit_values(books: Books, versions: Sequence[tuple[int, int]]) -> tuple[object, ...]:
+    """What ``record_unit`` takes."""
+    now = books.now
+    return (
+        [entry_row(chained) for chained in chain(books.bookings, books.accounts, now)],
+        [usage_row(account_id, usage) for account_id, usage in books.changed_usages.values()],
+        [hold_row(hold) for hold in books.hold_steps],
+        # In key order: two daemons that store the same messages of unknown cards must not wait for each other.
+        [
+            message_row(message, decision, item.request, now)
+            for _, (message, decision, item) in sorted(books.new_messages.items(), key=lambda new: new[0])
+        ],
+        books.repeats,
+        [amendment_row(message, books.unheard.get(ref, 0)) for ref, message in books.amended_messages.items()],
+        [concern_row(concern, now) for concern in books.concerns],
+        [(account_id, now + TOMBSTONE_LIFE) for account_id in books.accounts_with_new_tombstones],
+        versions,
+    )
+
+
+def beside_values(books: Books) -> tuple[object, ...]:
+    """What ``record_beside`` takes."""
+    now = books.now
+    return (
+        [item_row(step, now) for step in books.item_steps if step.before is None],
+        [change_row(step, now) for step in books.item_steps if step.before is not None],
+        [notice_row(notice, now) for notice in books.notices],
+        [(account_id, books.next_due(account_id)) for account_id in books.open_holds_known],
+    )
 
 
 def _has_more(books: Books) -> bool:

@@ -79,7 +79,16 @@ def test_who_may_look_a_number_up(database: Database, role: str, sees: bool) -> 
     on(database, scenario)
 
 
-DAEMON = {"load_unit", "record_unit", "record_beside", "lock_due"}
+DAEMON = {
+    "load_unit",
+    "record_unit",
+    "record_beside",
+    "lock_due",
+    "lock_funding",
+    "record_funding",
+    "keep_driving",
+    "claim_funding",
+}
 ISSUING = DAEMON | {
     "open_account",
     "next_card_id",
@@ -90,6 +99,9 @@ ISSUING = DAEMON | {
     "begin_clearing_file",
     "advance_clearing_file",
     "propose_clearing",
+    "release_funding",
+    "put_funding_source",
+    "put_funding_wish",
 }
 
 

@@ -1,0 +1,210 @@
+"""Rows of the funding tables, columns in the tables' order, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from switch.journal.connection import Connection, translated
+
+__all__ = [
+    "AttemptRow",
+    "MoveRow",
+    "SourceRow",
+    "StepShown",
+    "UsageRow",
+    "attempts_of",
+    "load_attempt",
+    "load_sources",
+    "load_usage",
+    "open_by_state",
+    "put_source",
+    "put_wishes",
+    "release",
+    "steps_of",
+]
+
+
+class AttemptRow(NamedTuple):
+    """A row of ``funding_attempt``."""
+
+    account_id: int
+    message_key: bytes
+    key: str
+    card_id: int
+    provider: str
+    source: str
+    amount: int
+    currency: str
+    budget_until: datetime
+    state: str
+    purchase: str
+    calls: int
+    tries: int
+    wake_at: datetime | None
+    reference: str
+    charged: int
+    charged_currency: str
+    cause: str
+    moved_at: datetime
+    parked_at: datetime
+    owner: str
+
+
+class MoveRow(NamedTuple):
+    """A value of the type ``funding_move``."""
+
+    account_id: int
+    message_key: bytes
+    at: datetime
+    before: str  # empty for a new attempt
+    after: str
+    purchase: str
+    cause: str
+    note: str
+    since: datetime | None  # when the attempt came to where this step begins; None for a new one
+
+
+class SourceRow(NamedTuple):
+    """What a cardholder registered, and how often in a row it was declined since it was registered or changed."""
+
+    provider: str
+    token: str
+    currency: str
+    preference: int
+    blocked: bool
+    declines: int
+
+
+class UsageRow(NamedTuple):
+    """What attempts took, or may still take, on a day and in its month; and what the cardholder allows."""
+
+    day_minor: int
+    day_count: int
+    month_minor: int
+    wishes: str | None  # JSON; None where the cardholder has said nothing
+
+
+class StepShown(NamedTuple):
+    """A step of an attempt, for people."""
+
+    at: datetime
+    before: str
+    after: str
+    purchase: str
+    cause: str
+    note: str
+
+
+_COLUMNS = ", ".join(AttemptRow._fields)
+_ATTEMPT = f"SELECT {_COLUMNS} FROM funding_attempt WHERE account_id = $1 AND message_key = $2"  # noqa: S608 our own names
+# A decline of the provider's own counts; what follows the newest success counts.
+_SOURCES = """
+    SELECT s.provider, s.token, s.currency, s.preference, s.blocked, (
+               SELECT count(*)::integer FROM funding_attempt a
+                WHERE a.account_id = s.account_id AND a.provider = s.provider AND a.source = s.token
+                  AND a.state = 'declined' AND a.cause = 'answered' AND a.parked_at > s.changed_at
+                  AND a.parked_at > coalesce((
+                          SELECT max(b.parked_at) FROM funding_attempt b
+                           WHERE b.account_id = s.account_id AND b.provider = s.provider AND b.source = s.token
+                             AND b.charged > 0
+                      ), '-infinity')
+           ) AS declines
+      FROM funding_source s WHERE s.account_id = $1 ORDER BY s.preference, s.provider, s.token
+"""
+_USAGE = """
+    SELECT coalesce(sum(amount) FILTER (WHERE parked_at >= date_trunc('day', $2::timestamptz, $3)), 0)::bigint,
+           count(*) FILTER (WHERE parked_at >= date_trunc('day', $2::timestamptz, $3))::integer,
+           coalesce(sum(amount), 0)::bigint,
+           (SELECT w.wishes FROM funding_wish w WHERE w.account_id = $1)
+      FROM funding_attempt
+     WHERE account_id = $1 AND parked_at >= date_trunc('month', $2::timestamptz, $3)
+       AND state NOT IN ('declined', 'not_charged', 'voided')
+"""
+_BY_STATE = "SELECT state, count(*) FROM funding_attempt WHERE wake_at IS NOT NULL GROUP BY state"
+_STEPS = """
+    SELECT at, before, after, purchase, cause, note FROM funding_step
+     WHERE account_id = $1 AND message_key = $2 ORDER BY step_id
+"""
+
+
+async def load_attempt(connection: Connection, account_id: int, message_key: bytes) -> AttemptRow | None:
+    """The attempt for a parked purchase."""
+    with translated():
+        row = await connection.fetchrow(_ATTEMPT, account_id, message_key)
+    return None if row is None else AttemptRow(*row.values())
+
+
+async def load_sources(connection: Connection, account_id: int) -> tuple[SourceRow, ...]:
+    """An account's sources in their order of preference."""
+    with translated():
+        return tuple(SourceRow(*row.values()) for row in await connection.fetch(_SOURCES, account_id))
+
+
+async def load_usage(connection: Connection, account_id: int, now: datetime, time_zone: str) -> UsageRow:
+    """Of the day and the month, in the time zone, that ``now`` falls into."""
+    with translated():
+        row = await connection.fetchrow(_USAGE, account_id, now, time_zone)
+    assert row is not None, "a sum is always there"
+    return UsageRow(*row.values())
+
+
+async def attempts_of(connection: Connection, where: str, *values: object) -> list[AttemptRow]:
+    """Attempts, the oldest first. ``where`` is written by the caller's code, never by a person."""
+    with translated():
+        rows = await connection.fetch(
+            f"SELECT {_COLUMNS} FROM funding_attempt WHERE {where} ORDER BY parked_at",  # noqa: S608 as said above
+            *values,
+        )
+    return [AttemptRow(*row.values()) for row in rows]
+
+
+async def open_by_state(connection: Connection) -> dict[str, int]:
+    """How many attempts have not ended, by state."""
+    with translated():
+        return {row["state"]: row["count"] for row in await connection.fetch(_BY_STATE)}
+
+
+async def steps_of(connection: Connection, account_id: int, message_key: bytes) -> Sequence[StepShown]:
+    """Every step of an attempt, in order."""
+    with translated():
+        return [StepShown(*row.values()) for row in await connection.fetch(_STEPS, account_id, message_key)]
+
+
+async def put_source(
+    connection: Connection,
+    account_id: int,
+    provider: str,
+    token: str,
+    currency: str,
+    *,
+    preference: int,
+    blocked: bool,
+    at: datetime,
+) -> None:
+    """Registers a source, or changes one; its declines are counted anew."""
+    with translated():
+        await connection.execute(
+            "SELECT put_funding_source($1, $2, $3, $4, $5, $6, $7)",
+            account_id,
+            provider,
+            token,
+            currency,
+            preference,
+            blocked,
+            at,
+        )
+
+
+async def put_wishes(connection: Connection, account_id: int, wishes: bytes, at: datetime) -> None:
+    """What the cardholder allows from now on, as JSON."""
+    with translated():
+        await connection.execute("SELECT put_funding_wish($1, $2, $3)", account_id, wishes.decode(), at)
+
+
+async def release(connection: Connection, account_id: int, message_key: bytes) -> bool:
+    """Lets any daemon take the attempt over; False where there is none that has not ended."""
+    with translated():
+        released: bool = await connection.fetchval("SELECT release_funding($1, $2)", account_id, message_key)
+    return released
