@@ -18,6 +18,7 @@ from switch.daemon.logs import configure_logging
 from switch.daemon.serve import Ready, serve
 from switch.daemon.settings import (
     Settings,
+    check_funding,
     check_links,
     load_dialects,
     load_programs,
@@ -154,6 +155,7 @@ def check_config(file: Path, as_json: bool) -> None:
     load_vault(settings.vault)
     load_security_codes(settings.vault, programs)
     check_links(settings)
+    check_funding(settings)
     if as_json:
         print_json({"ok": True, "programs": sorted(programs), "dialects": sorted(dialects)})
         return
@@ -168,6 +170,9 @@ def check_config(file: Path, as_json: bool) -> None:
     for dialer in settings.dialer:
         targets = ", then ".join(str(target) for target in dialer.targets)
         click.echo(f"  dials      {targets}  {dialer.dialect}, {'TLS' if dialer.tls is not None else 'no TLS'}")
+    topping_up = sorted(name for name, program in programs.items() if program.top_up is not None)
+    for provider in settings.funding.provider:
+        click.echo(f"  tops up    {', '.join(topping_up) or 'no program'}, from {provider.name} at {provider.url}")
 
 
 def _listener_tls(listener: ListenerSettings) -> str:

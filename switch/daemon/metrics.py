@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
@@ -9,6 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from switch.funding.breaker import BreakerState
+from switch.funding.driver import TopUps
 from switch.journal.unit import UnitOfWork
 from switch.network.closing import CloseReason
 from switch.network.stats import NetworkStats
@@ -31,9 +34,11 @@ class Metrics(Collector):
         expiry: HoldExpiryJob,
         units: Sequence[UnitOfWork],
         networks: Mapping[str, NetworkStats],
+        top_ups: TopUps | None = None,
     ) -> None:
         self._loop, self._withdrawals, self._expiry = loop, withdrawals, expiry
         self._units, self._networks = units, networks
+        self._top_ups = top_ups
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -45,7 +50,10 @@ class Metrics(Collector):
         """Called by the registry."""
         stats = self._loop.stats
         messages = CounterMetricFamily("switch_messages", "Messages by the reason of their answer", labels=["reason"])
-        for reason, count in stats.by_reason.items():
+        answers = Counter(stats.by_reason)
+        if self._top_ups is not None:
+            answers += self._top_ups.stats.answers
+        for reason, count in answers.items():
             messages.add_metric([reason], count)
         yield messages
         yield CounterMetricFamily("switch_batches", "Units of work that were committed", stats.batches)
@@ -78,6 +86,8 @@ class Metrics(Collector):
             "Accounts whose due holds could not be expired; the log names them",
             len(self._expiry.refused),
         )
+        if self._top_ups is not None:
+            yield from _of_top_ups(self._top_ups)
         yield GaugeMetricFamily("switch_queue_depth", "Messages that wait for a batch", self._loop.queue_depth)
         yield GaugeMetricFamily("switch_queue_sessions", "Sessions that they came on", self._loop.queue_sessions)
         closed = CounterMetricFamily(
@@ -95,3 +105,28 @@ class Metrics(Collector):
             for name, network in self._networks.items():
                 metric.add_metric([name], getattr(network, field.name))
             yield metric
+
+
+def _of_top_ups(top_ups: TopUps) -> Iterator[Metric]:
+    stats = top_ups.stats
+    yield CounterMetricFamily("switch_top_ups_parked", "Purchases that waited for a top-up", stats.parked)
+    yield CounterMetricFamily("switch_top_ups_recovered", "Attempts taken over from another daemon", stats.recovered)
+    yield CounterMetricFamily("switch_top_up_alerts", "Attempts that a person has to look at", stats.alerts)
+    ends = CounterMetricFamily("switch_top_ups_ended", "Attempts by the state they ended in", labels=["state"])
+    for state, count in stats.ends.items():
+        ends.add_metric([state], count)
+    yield ends
+    calls = CounterMetricFamily("switch_top_up_calls", "Calls to providers by their result", labels=["call", "result"])
+    for (call, result), count in stats.calls.items():
+        calls.add_metric([call, result], count)
+    yield calls
+    states = GaugeMetricFamily("switch_top_ups_open", "Attempts that this daemon drives, by state", labels=["state"])
+    for state, count in top_ups.open_by_state.items():
+        states.add_metric([state], count)
+    yield states
+    breakers = GaugeMetricFamily(
+        "switch_top_up_breaker_closed", "Whether a provider is asked as usual", labels=["provider"]
+    )
+    for name, breaker in top_ups.breakers.items():
+        breakers.add_metric([name], int(breaker.state is BreakerState.CLOSED))
+    yield breakers

@@ -25,15 +25,18 @@ from switch.daemon.metrics import Metrics
 from switch.daemon.operations import serve_operations
 from switch.daemon.settings import (
     Settings,
+    check_funding,
     check_links,
     load_dialects,
     load_programs,
     load_security_codes,
     load_vault,
 )
+from switch.funding.driver import TopUps
 from switch.issuer.program import Program
 from switch.journal.bridge import asyncio_loop, on_asyncio
 from switch.journal.connection import connect
+from switch.journal.funding_unit import FundingUnit
 from switch.journal.migrate import check_schema
 from switch.journal.reads import programs_in_use
 from switch.journal.unit import UnitOfWork
@@ -84,10 +87,20 @@ class _Rooms:
         vault = load_vault(settings.vault)
         security = load_security_codes(settings.vault, self.programs)
         check_links(settings)
+        check_funding(settings)
         self.drain = Drain(settings.drain_seconds)
         self.turns = Turns()
         self.withdrawals = Withdrawals()
-        self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats())
+        self.top_ups: TopUps | None = None
+        self.funding_units: list[FundingUnit] = []
+        if settings.funding.provider:
+            # One more than work: it says that this daemon lives.
+            self.funding_units = [
+                FundingUnit(settings.database, self.programs, security, _now)
+                for _ in range(settings.funding.connections + 1)
+            ]
+            self.top_ups = TopUps(settings.funding, self.funding_units, _now, self.withdrawals.add)
+        self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats(), self.top_ups)
         self.expiry = HoldExpiryJob(settings.expiry, _now)
         # Two more than there are workers: the withdrawals and the expiry of holds have their own.
         self.units = [
@@ -95,7 +108,7 @@ class _Rooms:
             for _ in range(settings.database.connections + 2)
         ]
         self.networks: dict[str, NetworkStats] = {}
-        self.metrics = Metrics(self.loop, self.withdrawals, self.expiry, self.units, self.networks)
+        self.metrics = Metrics(self.loop, self.withdrawals, self.expiry, self.units, self.networks, self.top_ups)
         self.ready = False
 
     def network(self, name: str) -> NetworkStats:
@@ -127,7 +140,7 @@ async def serve(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
                     await _work(rooms, url, on_ready)
             finally:
                 with trio.move_on_after(_CLOSE_SECONDS, shield=True):
-                    for unit in rooms.units:
+                    for unit in (*rooms.units, *rooms.funding_units):
                         await on_asyncio(unit.close)
             background.cancel_scope.cancel()
     log.info("stopped")
@@ -139,6 +152,8 @@ async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], 
     async with trio.open_nursery() as undoing:
         undoing.start_soon(rooms.withdrawals.run, rooms.units[0])
         undoing.start_soon(rooms.expiry.run, rooms.units[1])
+        if rooms.top_ups is not None:
+            await undoing.start(rooms.top_ups.run)
         async with trio.open_nursery() as workers:
             for unit in rooms.units[2:]:
                 workers.start_soon(rooms.loop.run, unit)
@@ -157,6 +172,8 @@ async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], 
                 log.info("draining", seconds=rooms.settings.drain_seconds)
             # Every session has ended: nothing more comes in, and what waits is decided.
             rooms.loop.close()
+        if rooms.top_ups is not None:
+            rooms.top_ups.close()
         rooms.withdrawals.close()
         undoing.cancel_scope.deadline = trio.current_time() + _WITHDRAWAL_GRACE_SECONDS
     if rooms.withdrawals.depth:

@@ -15,6 +15,7 @@ from switch.contracts.currency import numeric
 from switch.contracts.errors import ConfigurationError
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Secret
+from switch.funding.settings import FundingSettings
 from switch.issuer.program import Program
 from switch.journal.connection import DatabaseSettings
 from switch.network.certificates import check_tls
@@ -32,6 +33,7 @@ __all__ = [
     "OperationsSettings",
     "Settings",
     "VaultSettings",
+    "check_funding",
     "check_links",
     "load_dialects",
     "load_programs",
@@ -84,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     processing: BatchSettings = BatchSettings()
     expiry: ExpirySettings = ExpirySettings()
     clearing: ClearingSettings = ClearingSettings()
+    funding: FundingSettings = FundingSettings()  # without a provider nothing is topped up
     operations: OperationsSettings = OperationsSettings()
     log: LogSettings = LogSettings()
     drain_seconds: float = 10.0  # for what is in flight at SIGTERM
@@ -167,6 +170,15 @@ def check_links(settings: Settings) -> None:
     links: list[ListenerSettings | DialerSettings] = [*settings.listener, *settings.dialer]
     for link in links:
         check_tls(link)
+
+
+def check_funding(settings: Settings) -> None:
+    """Reads the providers' keys and certificates. Raises ConfigurationError naming provider, key and file."""
+    if settings.funding.provider:
+        from switch.funding.http import check_provider
+
+        for provider in settings.funding.provider:
+            check_provider(provider)
 
 
 def _decode(path: Path, kind: type[T], hook: Callable[[type, Any], Any] | None = None) -> T:

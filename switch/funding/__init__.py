@@ -5,5 +5,5 @@ much is taken from which source, or why nothing is; ``breaker`` keeps a dead pro
 limit. These three are pure: time is handed in, and what is to be done comes out as data. ``http`` is an adapter of
 ``switch.contracts.funding`` for providers that speak the JSON contract in this folder's README.
 
-The room knows neither tables nor messages: who stores attempts, and what the network hears, is decided around it.
+``driver`` joins them with the journal and the network: purchases wait there, and every attempt is brought to its end.
 """

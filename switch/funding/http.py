@@ -41,7 +41,7 @@ from switch.funding.settings import ProviderSettings
 from switch.funding.signature import SIGNATURE_KEY_BYTES, signature
 from switch.vault.keys import load_key
 
-__all__ = ["HttpProvider", "nothing_was_sent", "open_http_provider"]
+__all__ = ["HttpProvider", "check_provider", "nothing_was_sent", "open_http_provider"]
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _ANSWER_BYTES_MAX = 65_536
@@ -214,6 +214,12 @@ async def open_http_provider(
         verify=_context(settings), timeout=timeout, limits=limits, trust_env=False, follow_redirects=False
     ) as client:
         yield HttpProvider(settings, secret, client, clock)
+
+
+def check_provider(settings: ProviderSettings) -> None:
+    """Reads its files. Raises ConfigurationError naming provider, key and file, never what is in it."""
+    load_key(settings.key_file, length_bytes=SIGNATURE_KEY_BYTES)
+    _context(settings)
 
 
 def _context(settings: ProviderSettings) -> ssl.SSLContext:

@@ -64,7 +64,11 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     provider: tuple[ProviderSettings, ...] = ()
     budget_seconds: float = 3.0  # for which a parked purchase waits
+    budget_answer: Literal["declined", "unavailable"] = "declined"  # when it has waited so long: 51 or 91
     pace: Pace = Pace()
+    waiting_max: int = 1_000  # purchases that wait at once; what comes beyond is declined as it would be without top-up
+    connections: int = 2  # to the database, for attempts
+    lease_seconds: float = 5.0  # after which the attempts of a daemon that is gone are taken over
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the key, on a value that can't work."""
@@ -72,6 +76,9 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if len(set(names)) != len(names):
             raise ValueError("provider: two have the same name")
         _within("budget_seconds", self.budget_seconds, 0.1, 60)
+        _within("waiting_max", self.waiting_max, 1, 100_000)
+        _within("connections", self.connections, 1, 100)
+        _within("lease_seconds", self.lease_seconds, 0.3, 600)
         for provider in self.provider:
             if self.pace.answer_seconds <= provider.answer_seconds:
                 longest = f"{provider.answer_seconds} (answer_seconds of {provider.name})"

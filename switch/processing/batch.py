@@ -65,6 +65,14 @@ class PanLookup(Protocol):
         ...
 
 
+class TopUpDoor(Protocol):
+    """Who takes purchases that may wait for a top-up."""
+
+    def take(self, arrival: Arrival, item: Item) -> None:
+        """Answers the arrival some day, in time or with what its deadline says."""
+        ...
+
+
 class BatchLoop:
     """Takes arrivals (:meth:`intake`), decides and books them in batches, answers them when they are durable."""
 
@@ -74,10 +82,12 @@ class BatchLoop:
         vault: PanLookup,
         withdrawals: Withdrawals,
         stats: ProcessingStats,
+        top_ups: TopUpDoor | None = None,
     ) -> None:
         self._settings = settings
         self._vault = vault
         self._withdrawals = withdrawals
+        self._top_ups = top_ups
         self.stats = stats
         self._waiting = WaitingRoom(
             room=settings.queue_depth_max,
@@ -193,6 +203,7 @@ class BatchLoop:
             fingerprint(request),
             pan_lookup,
             arrival.dialect.response_code,
+            top_up=self._top_ups is not None,
         )
 
     def _answer(
@@ -205,6 +216,9 @@ class BatchLoop:
         by_reason = self.stats.by_reason
         log_info = log.info  # structlog's lazy logger takes a while to find its methods
         for arrival, item, decision in zip(waiting, items, decisions, strict=True):
+            if decision.waits and self._top_ups is not None:
+                self._top_ups.take(arrival, item)
+                continue
             request = item.request
             delivery = arrival.answer(decision.answer)
             if delivery is Delivery.LATE and decision.reason.approves and request.kind.is_request:

@@ -1,0 +1,61 @@
+"""Commits whose end nobody hears of: the money is taken once, booked once, and the network hears what is true."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.funding.desk import at_the_desk
+from tests.journal.proxy import Plan, Proxy, proxy
+from tests.journal.server import Database
+
+
+@contextmanager
+def man_in_the_middle(dsn: str) -> Iterator[Proxy]:
+    """The proxy, on a loop and a thread of its own."""
+    told: queue.SimpleQueue[tuple[Proxy, asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
+
+    async def serve() -> None:
+        async with proxy(dsn) as middle:
+            stop = asyncio.Event()
+            told.put((middle, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    middle, loop, stop = told.get(timeout=10)
+    try:
+        yield middle
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+@pytest.mark.parametrize("plan", [Plan.DROP_BEFORE, Plan.DROP_AFTER])
+@pytest.mark.parametrize("point", ["before:park", "before:book"])
+async def test_the_connection_breaks_while_it_commits(
+    database: Database, tmp_path: Path, point: str, plan: Plan
+) -> None:
+    with man_in_the_middle(database.dsn()) as middle:
+        struck: list[str] = []
+
+        def strike(here: str) -> None:
+            if here == point and not struck:
+                struck.append(here)
+                middle.plan = plan
+
+        async with at_the_desk(database, tmp_path) as desk, desk.daemon(strike, dsn=middle.dsn) as daemon:
+            client = await desk.client(1_000)
+            assert await daemon.ask(daemon.purchase(client)) == "approved"
+            assert struck == [point]
+            assert middle.plan is Plan.FORWARD, "the commit was met"
+            (attempt,) = await desk.ended(client)
+            assert attempt.state == "booked"
+            assert await desk.figures(client) == (1_500, 1_500)
+            await desk.check(client)
