@@ -15,6 +15,7 @@ from switch.cli.card import card
 from switch.cli.clearing import clearing
 from switch.cli.credential import credential
 from switch.cli.expire import expire
+from switch.cli.funding import funding
 from switch.cli.journal import journal
 from switch.cli.reconcile import reconcile
 from switch.cli.run import check_config, dev, migrate_command, serve_command
@@ -51,6 +52,7 @@ switch.add_command(account)
 switch.add_command(journal)
 switch.add_command(clearing)
 clearing.add_command(expire)
+switch.add_command(funding)
 switch.add_command(specs)
 switch.add_command(reconcile)
 switch.add_command(acquirer)

@@ -129,6 +129,10 @@ class DevelopmentSwitch:
             ]
             if dialect.startswith(_NO_SIGN_ON_PREFIX):
                 lines += ['sign_on = "optional"', "echo_interval_seconds = 0"]
+        # What is there stays: a [funding] table with its providers, so that purchases are topped up here too.
+        funding = self._directory / "funding.toml"
+        if funding.exists():
+            lines += ["", funding.read_text()]
         return "\n".join(lines) + "\n"
 
     def _port(self, default: int) -> int:
