@@ -216,7 +216,7 @@ class BatchLoop:
         by_reason = self.stats.by_reason
         log_info = log.info  # structlog's lazy logger takes a while to find its methods
         for arrival, item, decision in zip(waiting, items, decisions, strict=True):
-            if decision.waits and self._top_ups is not None:
+            if self._top_ups is not None and decision.waits:
                 self._top_ups.take(arrival, item)
                 continue
             request = item.request
