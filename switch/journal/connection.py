@@ -69,7 +69,8 @@ def translated(*, committing: bool = False) -> Iterator[None]:
             raise away(f"{type(exc).__name__} ({exc.sqlstate})") from exc
         refused = Overtaken if exc.sqlstate in _OVERTAKEN else JournalRefused
         raise refused(f"{exc.sqlstate}: {exc.args[0] if exc.args else type(exc).__name__}") from exc
-    except (TimeoutError, OSError, asyncpg.InterfaceError, EOFError) as exc:
+    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, EOFError) as exc:
+        # asyncpg loses its place in the protocol where a server goes away in the middle of a reply.
         raise away(f"{type(exc).__name__}: {exc}") from exc
 
 
