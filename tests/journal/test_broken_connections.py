@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -12,6 +13,7 @@ from switch.contracts.errors import CommitUnknown, DatabaseUnavailable
 from switch.contracts.message import Kind
 from switch.contracts.reason import Reason
 from switch.issuer.stored import MessageState
+from switch.journal.connection import translated
 from tests.journal.counter import Counter, on, reasons
 from tests.journal.proxy import Plan, proxy
 from tests.journal.server import Database
@@ -175,3 +177,11 @@ def test_the_proxy_itself_lets_everything_else_through(database: Database) -> No
             await unit.close()
 
     on(database, scenario)
+
+
+@pytest.mark.parametrize(("committing", "expected"), [(False, DatabaseUnavailable), (True, CommitUnknown)])
+def test_a_client_that_lost_its_place_in_the_protocol_has_lost_its_server(
+    committing: bool, expected: type[Exception]
+) -> None:
+    with pytest.raises(expected), translated(committing=committing):
+        raise asyncpg.InternalClientError("got result for unknown protocol state")
