@@ -11,6 +11,9 @@ from simulators.load import MIX, LoadResult, LoadSettings, run_load
 from simulators.network import AcquirerNetwork, Endpoint, Habits
 from tests.simulators.responder import DIALECTS, Responder, accepting, dialect, until
 
+#: Every answer comes, however busy the machine is.
+PATIENT = Habits(answer_timeout=10, retry_after=0.01, reconnect_after=0.01, stand_in_max_minor=3_000)
+#: Some answers never come, and that shall be noticed soon.
 SOON = Habits(answer_timeout=0.2, retry_after=0.01, reconnect_after=0.01, stand_in_max_minor=3_000)
 
 
@@ -19,7 +22,7 @@ async def run(settings: LoadSettings, nursery: trio.Nursery) -> tuple[LoadResult
     for switch in switches:
         await nursery.start(switch.run)
     endpoints = [Endpoint(switch.codec.dialect, "127.0.0.1", switch.port, 2) for switch in switches]
-    network = AcquirerNetwork(endpoints, load_cards(), habits=SOON)
+    network = AcquirerNetwork(endpoints, load_cards(), habits=PATIENT)
     await nursery.start(network.run)
     with trio.fail_after(20):
         result = await run_load(network, settings)
