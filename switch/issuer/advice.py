@@ -31,11 +31,20 @@ def decide_advice(case: Case) -> Decision:
     request, view = case.request, case.view
     if view.account is None or view.card is None:
         return _noted(case, "card_known", "unknown_card")
+    found = find_original(request, view.candidates, case.now)
+    decision = _decide(case, found)
+    if found.original is not None and found.original.state is MessageState.PARKED:
+        # It waits for a top-up. The network has decided it, so whatever comes of that, it is not approved any more.
+        return msgspec.structs.replace(decision, undone=found.original)
+    return decision
+
+
+def _decide(case: Case, found: Match) -> Decision:
+    request = case.request
     value = spending_amount(case)
     if value is None:
         # It has happened, but in a currency that the account does not keep: only a person can say at what rate.
         return _noted(case, "currency", "currency_not_served")
-    found = find_original(request, view.candidates, case.now)
     if found.ambiguous and request.kind is Kind.AUTHORIZATION_ADVICE:
         return _noted(case, "original", "ambiguous_original")
     if request.kind is Kind.AUTHORIZATION_ADVICE:
