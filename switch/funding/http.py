@@ -140,7 +140,7 @@ class HttpProvider:
             return Unknown("answer too long" if len(answer) > _ANSWER_BYTES_MAX else "no answer in time")
         try:
             told = msgspec.json.decode(answer, type=_Told)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):  # the latter where it is nested without end
             return Unknown(f"status {status}, not in the contract's words")
         if told.key != key:
             return Unknown("answer to another call")

@@ -328,6 +328,7 @@ async def said_of(tmp_path: Path, status: str, body: bytes, call: str = "charge"
         ("200 OK", b'{"result":"declined","reason":"refused"}', Unknown),
         ("200 OK", b"", Unknown),
         ("200 OK", b"x" * 70_000, Unknown),
+        ("200 OK", b'{"key":"a-1","more":' + b"[" * 60_000, Unknown),
         (
             "201 Created",
             b'{"key":"a-1","result":"charged","reference":"r","amount_minor":1250,"currency":"JPY"}',
