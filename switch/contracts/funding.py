@@ -26,6 +26,7 @@ import msgspec
 from switch.contracts.currency import NUMERIC
 
 __all__ = [
+    "AMOUNT_MINOR_MAX",
     "Charge",
     "ChargeAnswer",
     "Charged",
