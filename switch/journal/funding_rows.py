@@ -23,6 +23,7 @@ __all__ = [
     "put_wishes",
     "release",
     "steps_of",
+    "without_provider",
 ]
 
 
@@ -123,6 +124,10 @@ _USAGE = """
        AND state NOT IN ('declined', 'not_charged', 'voided')
 """
 _BY_STATE = "SELECT state, count(*) FROM funding_attempt WHERE wake_at IS NOT NULL GROUP BY state"
+_WITHOUT_PROVIDER = """
+    SELECT provider, count(*) FROM funding_attempt
+     WHERE wake_at IS NOT NULL AND provider <> ALL ($1) GROUP BY provider ORDER BY provider
+"""
 _STEPS = """
     SELECT at, before, after, purchase, cause, note FROM funding_step
      WHERE account_id = $1 AND message_key = $2 ORDER BY step_id
@@ -164,6 +169,12 @@ async def open_by_state(connection: Connection) -> dict[str, int]:
     """How many attempts have not ended, by state."""
     with translated():
         return {row["state"]: row["count"] for row in await connection.fetch(_BY_STATE)}
+
+
+async def without_provider(connection: Connection, providers: Sequence[str]) -> dict[str, int]:
+    """How many attempts have not ended and belong to none of these providers: nobody can end them."""
+    with translated():
+        return {row["provider"]: row["count"] for row in await connection.fetch(_WITHOUT_PROVIDER, providers)}
 
 
 async def steps_of(connection: Connection, account_id: int, message_key: bytes) -> Sequence[StepShown]:
