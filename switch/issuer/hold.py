@@ -84,7 +84,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     hold_id: int  # the ``seq`` of the journal entry that began it
     card_id: int
     state: HoldState
-    authorized_minor: int  # what was approved in all, increments included
+    authorized_minor: int  # what was approved in all, and charged in addition; less what was taken back in part
     held_minor: int
     posted_minor: int
     credit: bool  # a refund: the posting brings money in

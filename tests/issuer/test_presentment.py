@@ -86,6 +86,39 @@ STORIES = {
         present 10,000          40,000  0       posted    -
         charge in addition 500  39,500  0       posted    -
     """,
+    "an additional charge before the presentment leaves the hold to that": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        charge in addition 500 as A  49,500  10,000  open  -
+        present 10,000 as B     39,500  0       posted    -
+    """,
+    "an additional charge, and the hold expires before the presentment": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        charge in addition 500 as A  49,500  10,000  open  -
+        days pass 8             49,500  0       posted    -
+        present 10,000 as B     39,500  0       posted    -
+    """,
+    "an additional charge covers no over-capture": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        charge in addition 500 as A  49,500  10,000  open  -
+        present 10,001 as B     39,499  0       posted    over_capture
+    """,
+    "an additional charge that was taken back covers none either": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        charge in addition 500 as A  49,500  10,000  open  -
+        take back 500 as A      50,000  10,000  open      -
+        present 10,001 as B     39,999  0       posted    over_capture
+    """,
+    "the deadline passes after a partial reversal, and the whole is presented": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        reverse to 6,000        50,000  6,000   open      -
+        days pass 8             50,000  0       expired   -
+        present 10,000          40,000  0       posted    over_capture
+    """,
     "a single message was posted already": """
         step                    posted  held    purchase  a person is told
         pay 5,000               45,000  0       posted    -

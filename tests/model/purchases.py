@@ -273,9 +273,8 @@ class Purchases:
         rest = event.amount - told
         purchase.told_by_messages -= told
         purchase.posted += rest
-        purchase.held -= min(rest, purchase.held)
-        if event.name == "present" and self._nothing_follows(event, number):
-            purchase.held = 0
+        if event.name == "present":  # an additional charge is none of what was set aside
+            purchase.held = 0 if self._nothing_follows(event, number) else max(0, purchase.held - rest)
         purchase.presented = True
         return Expected(state=state or "matched", purchase=number)
 
