@@ -112,8 +112,8 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
             # Its amount comes on top of the hold, unless we raised it for the same increment.
             value = hold.held_minor + (0 if _raised_by_us(case, hold) else value)
         else:
-            # It tells of the first authorization: what we have raised since stays.
-            value += _increments(case, hold)
+            # It tells of the first authorization: what we have raised since stays, what has been posted of it is over.
+            value = max(0, value + _increments(case, hold) - hold.posted_minor)
         return _held(case, step, hold, value)
     if hold.state is HoldState.WITHDRAWN and hold.posted_minor == 0:
         # We took our late approval back, the network approved meanwhile: the money is spent after all.

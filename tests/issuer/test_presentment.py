@@ -51,6 +51,26 @@ STORIES = {
         present 3,000 part 2/2 as A  47,000  7,000  open  duplicate_record
         present 3,000 part 1/2 as B  44,000  0  posted    -
     """,
+    "the network's own approval is told between two parts": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 4,000, more follow as A  46,000  6,000  open  -
+        stand in 10,000         46,000  6,000   open      -
+        present 6,000 as B      40,000  0       posted    -
+    """,
+    "the network approved more, and that is told between two parts": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 4,000, more follow as A  46,000  6,000  open  -
+        stand in 12,000         46,000  8,000   open      -
+        present 8,000 as B      38,000  0       posted    -
+    """,
+    "the network approved no more than is presented already": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 4,000, more follow as A  46,000  6,000  open  -
+        stand in 3,000          46,000  0       posted    -
+    """,
     "after a partial reversal": """
         step                    posted  held    purchase  a person is told
         authorize 30            50,000  30      open      -

@@ -63,6 +63,7 @@ class Purchase:
     refunded: int = 0
     told_by_messages: int = 0  # of posted: no record has told of it yet
     presented: bool = False
+    charged_beside: bool = False  # an additional charge was told of
     credit: bool = False
     single: bool = False
     raised: int = 0
@@ -204,11 +205,11 @@ class Purchases:
             return Expected(purchase=number)
         if not purchase.open:
             return Expected()
-        if purchase.presented:
-            # It is told late of the whole, of which a part is cleared already: how much is still to come?
+        if purchase.charged_beside:
+            # It is told late of the whole, of which a part is cleared already: how much of that was it?
             return Expected(purchase=number, undecided=True)
-        raised = event.amount + purchase.raised > purchase.held
-        purchase.held = event.amount + purchase.raised
+        left = max(0, event.amount + purchase.raised - purchase.posted)
+        raised, purchase.held = left > purchase.held, left
         if raised:
             self._prolong(purchase)
         return Expected(purchase=number)
@@ -276,6 +277,7 @@ class Purchases:
         if event.name == "present":  # an additional charge is none of what was set aside
             purchase.held = 0 if self._nothing_follows(event, number) else max(0, purchase.held - rest)
         purchase.presented = True
+        purchase.charged_beside |= event.name == "extra"
         return Expected(state=state or "matched", purchase=number)
 
     def _nothing_follows(self, event: Event, number: int | None) -> bool:
