@@ -80,6 +80,7 @@ def _nothing_follows(case: Case, hold: Hold) -> bool:
         and item.operation is not Operation.REFUND
         and item.hold_id == hold.hold_id
         and item.stands
+        and item.sequence_count > 1  # a presentment by itself is number one, too
         and item.sequence <= clearing.sequence_count
     }
     return len(come | {clearing.sequence}) >= clearing.sequence_count

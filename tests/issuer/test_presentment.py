@@ -44,6 +44,13 @@ STORIES = {
         present 3,000 part 1/3 as A  44,000  4,000  open  -
         present 3,000 part 2/3 as B  41,000  0  posted    -
     """,
+    "a presentment that is none of a series is no part of one": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 1,000, more follow as S  49,000  9,000  open  -
+        present 3,000 part 2/2 as B  46,000  6,000  open  -
+        present 3,000 part 1/2 as A  43,000  0  posted    -
+    """,
     "a part that comes again is no other part": """
         step                    posted  held    purchase  a person is told
         authorize 10,000        50,000  10,000  open      -
