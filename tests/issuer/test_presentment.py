@@ -103,6 +103,22 @@ STORIES = {
         days pass 8             50,000  0       expired   -
         present 20,000          30,000  0       posted    over_capture
     """,
+    "reversed after the deadline": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        days pass 8             50,000  0       expired   -
+        reverse                 50,000  0       reversed  -
+        reverse                 50,000  0       reversed  -
+        present 8,000           42,000  0       posted    posted_after_reversed
+    """,
+    "reversed in part after the deadline": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        days pass 8             50,000  0       expired   -
+        reverse to 6,000        50,000  0       expired   -
+        reverse to 7,000        50,000  0       expired   over_reversal
+        present 10,000          40,000  0       posted    over_capture
+    """,
     "no authorization": """
         step                    posted  held    purchase  a person is told
         present 3,000           47,000  0       posted    posted_without_authorization

@@ -1,0 +1,3 @@
+-- Late news of a purchase whose hold has expired: a reversal, in full or in part, leaves its mark.
+
+INSERT INTO hold_transition VALUES ('expired', 'reversed'), ('expired', 'expired');
