@@ -21,8 +21,9 @@ posting brings money in.
        └── single message, ditto alone ────▶ posted ◀───────────┘
                                               └── reversal or withdrawal of the posting ──▶ reversed, withdrawn
 
-A reversal that comes after the deadline moves nothing: a full one makes the purchase ``reversed``, so that a presentment
-shows what it follows; what a partial one leaves is all that was approved from then on.
+After the deadline an increment opens the purchase again, for its own amount. A reversal moves nothing then: a full one
+makes the purchase ``reversed``, so that a presentment shows what it follows; what a partial one leaves is all that was
+approved from then on.
 
 What is left of a hold on which something was posted before ends as ``posted``, whatever ends it; and so does a posting
 that is taken back after money has come back for it.
@@ -69,6 +70,7 @@ TRANSITIONS: frozenset[tuple[HoldState | None, HoldState]] = frozenset(
         (_S.POSTED, _S.WITHDRAWN),
         (_S.REVERSED, _S.POSTED),
         (_S.RELEASED, _S.POSTED),
+        (_S.EXPIRED, _S.OPEN),
         (_S.EXPIRED, _S.POSTED),
         (_S.EXPIRED, _S.REVERSED),
         (_S.EXPIRED, _S.EXPIRED),

@@ -76,6 +76,13 @@ def decide_reversal(case: Case) -> Decision:
         # It has been cleared: the money has moved, so a refund would have to bring it back.
         return _unchanged("hold", "already_posted", seen, concern="reversal_after_posting")
 
+    return _reversed(case, original, hold, seen)
+
+
+def _reversed(case: Case, original: StoredMessage, hold: Hold, seen: Seen) -> Decision:
+    """Takes back what the message asks for, of a purchase on which something stands or has expired."""
+    account = case.view.account
+    assert account is not None, "the purchase has one"
     final, refused = _final_amount(case, original, hold)
     if refused:
         return _unchanged("amount", refused, seen, concern=refused)
@@ -97,7 +104,7 @@ def decide_reversal(case: Case) -> Decision:
         hold=change.hold,
         usage=usage,
         # A refund that was spent before it was reversed leaves a debt.
-        concern="below_floor" if hold.credit and _left(view.account, hold, final) < view.account.floor_minor else "",
+        concern="below_floor" if hold.credit and _left(account, hold, final) < account.floor_minor else "",
         undone=original if part else None,
     )
 

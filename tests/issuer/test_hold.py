@@ -26,7 +26,7 @@ TABLE = """
     posted    .     x       x         .         .        x
     reversed  .     x       .         .         .        .
     released  .     x       .         .         .        .
-    expired   .     x       x         .         x        .
+    expired   x     x       x         .         x        .
     withdrawn x     x       .         .         .        .
 """
 
