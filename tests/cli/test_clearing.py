@@ -233,6 +233,18 @@ def as_superuser(house: House, statement: str) -> None:
     asyncio.run(run())
 
 
+def test_another_file_under_a_name_of_digits_is_refused_by_that_name(
+    house: House, card: IssuedCard, tmp_path: Path
+) -> None:
+    head = FileHead.ipm(NETWORK, date(2026, 11, 25), next(_numbers))
+    ingest(house, written(tmp_path, presented(card.pan), head=head))
+
+    other = clearing(house, "ingest", written(tmp_path, presented(card.pan), head=head))
+
+    assert head.file_id.isdecimal() and len(head.file_id) == 25
+    assert f"{NETWORK} sent another file under the name {head.file_id} before" in other.complaint
+
+
 def test_nothing_is_known_of_a_file_that_never_came(house: House) -> None:
     assert "nothing is booked of a file GONE" in clearing(house, "report", NETWORK, "GONE").complaint
 
