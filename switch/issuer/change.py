@@ -163,13 +163,17 @@ def post(
 
 
 def post_beside(account: Account, hold: Hold, amount_minor: int, kind: EntryKind) -> Change:
-    """Posts ``amount_minor`` on the purchase from the available balance. What is held stays as it is."""
+    """Posts ``amount_minor`` on the purchase from the available balance. What is held stays as it is.
+
+    Of a purchase that was reversed, declined or withdrawn nothing is approved but this.
+    """
     bonus = _bonus_part(account, amount_minor)
+    over = hold.state in (HoldState.REVERSED, HoldState.RELEASED, HoldState.WITHDRAWN)
     return Change(
         _moved(kind, Side.AVAILABLE, Side.NETWORK, amount_minor - bonus, bonus, hold.hold_id),
         msgspec.structs.replace(
             hold,
-            authorized_minor=hold.authorized_minor + amount_minor,
+            authorized_minor=(0 if over else hold.authorized_minor) + amount_minor,
             posted_minor=hold.posted_minor + amount_minor,
             posted_bonus_minor=hold.posted_bonus_minor + bonus,
             state=HoldState.OPEN if hold.held_minor else HoldState.POSTED,

@@ -155,6 +155,13 @@ STORIES = {
         take back 500 as A      50,000  10,000  open      -
         present 10,001 as B     39,999  0       posted    over_capture
     """,
+    "an additional charge to what was reversed makes the rest no approved one": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        reverse                 50,000  0       reversed  -
+        charge in addition 500 as A  49,500  0  posted    posted_after_reversed
+        present 10,000 as B     39,500  0       posted    over_capture
+    """,
     "the deadline passes after a partial reversal, and the whole is presented": """
         step                    posted  held    purchase  a person is told
         authorize 10,000        50,000  10,000  open      -
