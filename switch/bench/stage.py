@@ -140,6 +140,16 @@ class Server:
         version: str = self.ask("postgres", lambda connection: connection.fetchval("SHOW server_version"))
         return version
 
+    def told_settings(self) -> dict[str, str]:
+        """:data:`POSTGRES`, and whether the buffers lie in huge pages (``unknown`` before PostgreSQL 17)."""
+        status: str = self.ask(
+            "postgres",
+            lambda connection: connection.fetchval(
+                "SELECT coalesce(current_setting('huge_pages_status', true), 'unknown')"
+            ),
+        )
+        return {**POSTGRES, "huge_pages_status": status}
+
     def ask(self, database: str, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs ``work`` as the database's administrator. Raises JournalRefused and DatabaseUnavailable."""
         return asyncio.run(self.connected(database, work))
