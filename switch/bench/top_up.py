@@ -1,0 +1,387 @@
+"""The course of ``switch bench --top-up``: what top-ups cost the ordinary purchases beside them.
+
+Five processes share the machine: PostgreSQL, the daemon, the provider (which forces each deed to disk), the generator
+of ordinary purchases, and one of purchases that are short. Ordinary purchases are driven alone and beside the others, in
+turns: in a closed loop, which takes all that the machine has, and at half of what the closed loop came to.
+
+Beside a provider that is slow, so many short purchases are kept in flight all the time: for each that is answered the
+next one comes at once. Beside a dead one they come as often as the slow one's were answered; more can't be in flight,
+since each is declined at once. At the end the provider lives again, every attempt ends, and the books must agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from simulators.bench.generator import Order, Outcome
+from switch.bench.books import BooksChecked, check_books
+from switch.bench.cards import CardRange, issue_cards
+from switch.bench.machine import Machine, describe_machine
+from switch.bench.processes import cpu_seconds
+from switch.bench.provider import Mood, ProviderProcess
+from switch.bench.report import machine_lines
+from switch.bench.stage import POSTGRES, BenchFailed, GeneratorProcess, Server, Stage
+from switch.journal.connection import Connection
+
+__all__ = ["QUICK_TOP_UP", "TopUpCourse", "TopUpReport", "run_top_up", "top_up_table"]
+
+Progress = Callable[[str], None]
+
+_PROGRAMS = "programs-top-up.toml"
+_UNLIMITED = 100_000
+_SETTLE_SECONDS = 90.0
+_SETTLE_CARDS = 8
+
+
+class TopUpCourse(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured, and for how long."""
+
+    window: int = 64  # ordinary purchases in flight
+    in_flight: int = 200  # short ones
+    slow_seconds: float = 0.3
+    cards: int = 1_000
+    cards_short: int = 4_000
+    rounds: int = 3
+    seconds: float = 4.0
+    warm_up_seconds: float = 1.0
+    ahead_seconds: float = 2.0  # that the short ones begin before the ordinary ones
+    verify_entries: int = 50_000
+    wal_segments: int = 60
+
+
+QUICK_TOP_UP = TopUpCourse(
+    window=16,
+    in_flight=20,
+    cards=50,
+    cards_short=100,
+    rounds=1,
+    seconds=0.7,
+    warm_up_seconds=0.2,
+    ahead_seconds=0.5,
+    verify_entries=5_000,
+    wal_segments=2,
+)
+
+
+class Cores(msgspec.Struct, frozen=True, kw_only=True):
+    """How many cores each kept busy. The generators' is both together."""
+
+    daemon: float
+    postgres: float
+    provider: float
+    generators: float
+
+
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """Ordinary purchases with others or without: medians over the rounds."""
+
+    name: str  # alone, slow, dead
+    rate: float | None  # that was to be sent; None in a closed loop
+    per_second: float
+    rounds: list[float]
+    ratio: float  # to alone, the median of the rounds' own ratios
+    ratios: list[float]
+    latency_ms: dict[str, float]
+    short_per_second: float  # answers to purchases that were short
+    top_ups_per_second: float  # of them, approvals
+    in_flight: float  # short purchases, on average
+    short_latency_ms: dict[str, float]
+    short_codes: dict[str, int]
+    cores: Cores
+
+
+class TopUpReport(msgspec.Struct, frozen=True, kw_only=True):
+    """``switch bench --top-up``."""
+
+    machine: Machine
+    postgres_settings: dict[str, str]
+    connections: int
+    course: TopUpCourse
+    closed: list[Beside]
+    half: list[Beside]
+    books: BooksChecked
+    charges: int  # that stand in the provider's books
+    faults: list[str]
+    seconds: float
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """One phase."""
+
+    ordinary: Outcome
+    short: Outcome | None
+    cores: Cores
+
+
+def run_top_up(server: Server, course: TopUpCourse, *, connections: int, progress: Progress) -> TopUpReport:
+    """Raises BenchFailed when a part broke; what disagrees at the end is in the report."""
+    began = time.perf_counter()
+    machine = describe_machine(server.directory, server.version())
+    server.provide_wal(course.wal_segments)
+    _write_programs(server)
+    with (
+        (server.directory / "provider.stderr").open("wb") as errors,
+        ProviderProcess(server.directory / "provider", errors, slow_seconds=course.slow_seconds) as provider,
+    ):
+        stage = Stage(server, "bench_top_up", connections=connections, programs=_PROGRAMS, more=provider.settings)
+        stage.prepare()
+        progress("cards")
+        short = CardRange(first=course.cards, count=course.cards_short, balance_minor=0)
+        for cards in (CardRange(first=0, count=course.cards), short):
+            issue_cards(stage, cards, lambda _: None)
+        server.ask(stage.database, lambda connection: _register(connection, short))
+        with stage, stage.another_generator() as beside:
+            run = _Run(stage, course, short, provider, beside, progress)
+            run.warm_up()
+            run.rounds()
+            progress("every attempt comes to its end")
+            run.settle()
+            progress("books")
+            books = check_books(stage, entries_max=course.verify_entries)
+            charges, faults = run.compare()
+        return TopUpReport(
+            machine=machine,
+            postgres_settings=dict(POSTGRES),
+            connections=connections,
+            course=course,
+            closed=[_beside(name, None, run.closed[name], run.closed["alone"]) for name in run.closed],
+            half=[_beside(name, run.half_rate, run.half[name], run.half["alone"]) for name in run.half],
+            books=books,
+            charges=charges,
+            faults=[*books.faults, *faults],
+            seconds=time.perf_counter() - began,
+        )
+
+
+def _write_programs(server: Server) -> None:
+    """The programs of `switch dev`; the one of the benchmark's cards tops up."""
+    text = (server.directory / "programs.toml").read_text()
+    head, mark, rest = text.partition("[program.limits]")
+    if 'name = "plain"' not in head or head.count("[[program]]") != 1:
+        raise BenchFailed("programs.toml: the program plain is not the first one")
+    (server.directory / _PROGRAMS).write_text(f'{head}[program.top_up]\ncurrency = "JPY"\n\n{mark}{rest}')
+
+
+async def _register(connection: Connection, cards: CardRange) -> None:
+    """A source for each card."""
+    accounts = cards.accounts()
+    await connection.execute(
+        "INSERT INTO funding_source SELECT id, $3, 'tok-' || id, 'JPY', 1, false, now() - interval '1 minute'"
+        " FROM generate_series($1::bigint, $2::bigint) id",
+        accounts[0],
+        accounts[-1],
+        ProviderProcess.name,
+    )
+    await connection.execute("ANALYZE funding_source")
+
+
+class _Run:
+    """The phases of one run."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        course: TopUpCourse,
+        short: CardRange,
+        provider: ProviderProcess,
+        beside: GeneratorProcess,
+        progress: Progress,
+    ) -> None:
+        self.stage, self.course, self.short, self.progress = stage, course, short, progress
+        self.provider, self.beside = provider, beside
+        self.closed: dict[str, list[_Seen]] = {"alone": [], "slow": [], "dead": []}
+        self.half: dict[str, list[_Seen]] = {"alone": [], "slow": [], "dead": []}
+        self.half_rate = 0.0
+
+    def warm_up(self) -> None:
+        """The daemon's caches, connections and prepared statements; one top-up at least."""
+        self.progress("warm-up")
+        self.stage.measure(self._ordinary(None))
+        self.revive()
+
+    def rounds(self) -> None:
+        """Closed loop and half of it; alone, beside a slow provider, beside a dead one."""
+        for number in range(1, self.course.rounds + 1):
+            self._round(number, self.closed, None)
+            self.half_rate = self.half_rate or self.closed["alone"][0].ordinary.per_second / 2
+            self._round(number, self.half, self.half_rate)
+
+    def _round(self, number: int, seen: dict[str, list[_Seen]], rate: float | None) -> None:
+        self.stage.server.checkpoint()
+        what = "closed loop" if rate is None else f"{rate:,.0f}/s"
+        alone = self._phase(rate, None)
+        seen["alone"].append(alone)
+        self.provider.be("slow")
+        slow = self._phase(rate, self._short(None))
+        seen["slow"].append(slow)
+        assert slow.short is not None
+        self.provider.be("dead")
+        dead = self._phase(rate, self._short(max(1.0, slow.short.per_second)))
+        seen["dead"].append(dead)
+        self.revive()
+        figures = ", ".join(
+            f"{name} {one.ordinary.per_second:,.0f}/s" for name, one in (("alone", alone), ("slow", slow), ("dead", dead))
+        )
+        self.progress(f"round {number} of {self.course.rounds}, {what}: {figures}")
+
+    def _ordinary(self, rate: float | None) -> Order:
+        course = self.course
+        return Order(
+            window=course.window if rate is None else _UNLIMITED,
+            rate=rate,
+            seconds=course.seconds,
+            warm_up_seconds=course.warm_up_seconds,
+            cards=course.cards,
+        )
+
+    def _short(self, rate: float | None) -> Order:
+        course = self.course
+        return Order(
+            window=course.in_flight,
+            rate=rate,
+            warm_up_seconds=course.ahead_seconds + course.warm_up_seconds,
+            seconds=course.seconds,
+            first_card=self.short.first,
+            cards=self.short.count,
+        )
+
+    def _phase(self, rate: float | None, short: Order | None) -> _Seen:
+        """Raises BenchFailed."""
+        if short is not None:
+            self.beside.begin(short)
+            time.sleep(self.course.ahead_seconds)
+        before, began = self._spent(), time.perf_counter()
+        ordinary = self.stage.measure(self._ordinary(rate)).outcome
+        seconds = time.perf_counter() - began
+        cores = [(now - then) / seconds for now, then in zip(self._spent(), before, strict=True)]
+        told = None
+        if short is not None:
+            told = self.beside.finish()
+            self.stage.count(told)
+        daemon, postgres, provider, generators = cores
+        return _Seen(
+            ordinary, told, Cores(daemon=daemon, postgres=postgres, provider=provider, generators=generators)
+        )
+
+    def _spent(self) -> tuple[float, float, float, float]:
+        return (
+            cpu_seconds(self.stage.daemon_pid),
+            self.stage.server.cpu_seconds(),
+            cpu_seconds(self.provider.pid),
+            cpu_seconds(self.stage.generator.pid) + cpu_seconds(self.beside.pid),
+        )
+
+    def revive(self) -> None:
+        """The provider answers again, and is asked again. Raises BenchFailed when that takes too long."""
+        self.provider.be("well")
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        probe = msgspec.structs.replace(self._short(20.0), window=_SETTLE_CARDS, seconds=0.5, warm_up_seconds=0.1)
+        while time.monotonic() < deadline:
+            told = self.beside.run(probe)
+            self.stage.count(told)
+            if told.codes.get("00", 0) > told.answered / 2:
+                return
+        raise BenchFailed("the provider answers, and no purchase is topped up")
+
+    def settle(self) -> None:
+        """Waits until no attempt is open. Raises BenchFailed when one stays so."""
+
+        async def work(connection: Connection) -> int:
+            left = -1
+            deadline = time.monotonic() + _SETTLE_SECONDS
+            while left and time.monotonic() < deadline:
+                left = await connection.fetchval("SELECT count(*) FROM funding_attempt WHERE wake_at IS NOT NULL")
+                await asyncio.sleep(0.2 if left else 0.0)
+            return left
+
+        if left := self.stage.server.ask(self.stage.database, work):
+            raise BenchFailed(f"{left} attempts have not ended: {self.stage.said()}")
+
+    def compare(self) -> tuple[int, list[str]]:
+        """The charges that the provider kept, and what the journal says otherwise."""
+
+        async def work(connection: Connection) -> tuple[int, int]:
+            row = await connection.fetchrow(
+                "SELECT count(*), coalesce(sum(amount), 0)::bigint FROM journal_entry WHERE cause = 'top_up'"
+            )
+            return row[0], row[1]
+
+        theirs, ours = self.provider.kept(), self.stage.server.ask(self.stage.database, work)
+        if ours == theirs:
+            return theirs[0], []
+        return theirs[0], [f"the provider kept {theirs[0]} charges of {theirs[1]}, {ours[0]} loads of {ours[1]} are booked"]
+
+
+def _beside(name: Mood | str, rate: float | None, seen: Sequence[_Seen], alone: Sequence[_Seen]) -> Beside:
+    median = statistics.median
+    rounds = [one.ordinary.per_second for one in seen]
+    ratios = [one / other.ordinary.per_second for one, other in zip(rounds, alone, strict=True)]
+    shorts = [one.short for one in seen if one.short is not None]
+    codes: dict[str, int] = {}
+    for short in shorts:
+        for code, count in short.codes.items():
+            codes[code] = codes.get(code, 0) + count
+    approved = [short.per_second * short.codes.get("00", 0) / short.answered for short in shorts]
+    return Beside(
+        name=name,
+        rate=rate,
+        per_second=median(rounds),
+        rounds=rounds,
+        ratio=median(ratios),
+        ratios=ratios,
+        latency_ms=_medians([one.ordinary.latency_ms for one in seen]),
+        short_per_second=median([short.per_second for short in shorts] or [0.0]),
+        top_ups_per_second=median(approved or [0.0]),
+        in_flight=median([short.in_flight for short in shorts] or [0.0]),
+        short_latency_ms=_medians([short.latency_ms for short in shorts]),
+        short_codes=codes,
+        cores=Cores(
+            daemon=median(one.cores.daemon for one in seen),
+            postgres=median(one.cores.postgres for one in seen),
+            provider=median(one.cores.provider for one in seen),
+            generators=median(one.cores.generators for one in seen),
+        ),
+    )
+
+
+def _medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]} if rounds else {}
+
+
+def top_up_table(report: TopUpReport) -> str:
+    """For people."""
+    course = report.course
+    lines = [
+        *machine_lines(report.machine, report.postgres_settings),
+        "",
+        f"ordinary purchases, {course.window} in flight, beside {course.in_flight} that are short and a provider that"
+        f" answers in {course.slow_seconds * 1e3:.0f} ms, or is dead",
+        "",
+        f"{'':>16}{'ordinary/s':>11}{'ratio':>7}{'p99 ms':>8}{'short/s':>9}{'top-ups/s':>11}{'in flight':>10}"
+        f"{'p99 ms':>8}   cores: daemon, PostgreSQL, provider, generators",
+    ]
+    for kind, loads in (("closed", report.closed), ("half", report.half)):
+        for load in loads:
+            cores = load.cores
+            p99 = load.short_latency_ms.get("p99")
+            lines.append(
+                f"{kind + ' ' + load.name:>16}{load.per_second:>11,.0f}{load.ratio:>7.2f}{load.latency_ms['p99']:>8.1f}"
+                f"{load.short_per_second:>9,.0f}{load.top_ups_per_second:>11,.0f}{load.in_flight:>10.0f}"
+                f"{'' if p99 is None else f'{p99:.0f}':>8}"
+                f"   {cores.daemon:.2f}, {cores.postgres:.2f}, {cores.provider:.2f}, {cores.generators:.2f}"
+            )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"books: {report.charges:,} charges stand at the provider, "
+            + ("and all books agree" if not report.faults else f"{len(report.faults)} FAULTS"),
+            *(f"  {fault}" for fault in report.faults),
+            f"{report.seconds:.0f} s in all",
+        ]
+    )
