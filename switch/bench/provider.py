@@ -31,12 +31,17 @@ class ProviderProcess:
     def __init__(self, directory: Path, errors: IO[bytes], *, slow_seconds: float) -> None:
         self._books = directory / BOOKS_FILE
         self._slow_seconds = slow_seconds
-        self._process = child("switch.cli", "funding-source", "run", "--data", str(directory), "--control", errors=errors)
+        self._process = child(
+            "switch.cli", "funding-source", "run", "--data", str(directory), "--control", errors=errors
+        )
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise BenchFailed("the provider did not start")
-        self._ready = msgspec.json.decode(line, type=_Ready)
+        try:
+            self._ready = msgspec.json.decode(self._process.stdout.readline(), type=_Ready)
+        except BaseException as exc:
+            self.__exit__()
+            if isinstance(exc, msgspec.MsgspecError):
+                raise BenchFailed("the provider did not start") from exc
+            raise
 
     @property
     def pid(self) -> int:

@@ -1,8 +1,8 @@
 """The course of ``switch bench --top-up``: what top-ups cost the ordinary purchases beside them.
 
 Five processes share the machine: PostgreSQL, the daemon, the provider (which forces each deed to disk), the generator
-of ordinary purchases, and one of purchases that are short. Ordinary purchases are driven alone and beside the others, in
-turns: in a closed loop, which takes all that the machine has, and at half of what the closed loop came to.
+of ordinary purchases, and one of purchases that are short. Ordinary purchases are driven alone and beside the others,
+in turns: in a closed loop, which takes all that the machine has, and at half of what the closed loop came to.
 
 Beside a provider that is slow, so many short purchases are kept in flight all the time: for each that is answered the
 next one comes at once. Beside a dead one they come as often as the slow one's were answered; more can't be in flight,
@@ -225,7 +225,8 @@ class _Run:
         seen["dead"].append(dead)
         self.revive()
         figures = ", ".join(
-            f"{name} {one.ordinary.per_second:,.0f}/s" for name, one in (("alone", alone), ("slow", slow), ("dead", dead))
+            f"{name} {one.ordinary.per_second:,.0f}/s"
+            for name, one in (("alone", alone), ("slow", slow), ("dead", dead))
         )
         self.progress(f"round {number} of {self.course.rounds}, {what}: {figures}")
 
@@ -264,9 +265,7 @@ class _Run:
             told = self.beside.finish()
             self.stage.count(told)
         daemon, postgres, provider, generators = cores
-        return _Seen(
-            ordinary, told, Cores(daemon=daemon, postgres=postgres, provider=provider, generators=generators)
-        )
+        return _Seen(ordinary, told, Cores(daemon=daemon, postgres=postgres, provider=provider, generators=generators))
 
     def _spent(self) -> tuple[float, float, float, float]:
         return (
@@ -314,7 +313,9 @@ class _Run:
         theirs, ours = self.provider.kept(), self.stage.server.ask(self.stage.database, work)
         if ours == theirs:
             return theirs[0], []
-        return theirs[0], [f"the provider kept {theirs[0]} charges of {theirs[1]}, {ours[0]} loads of {ours[1]} are booked"]
+        return theirs[0], [
+            f"the provider kept {theirs[0]} charges of {theirs[1]}, {ours[0]} loads of {ours[1]} are booked"
+        ]
 
 
 def _beside(name: Mood | str, rate: float | None, seen: Sequence[_Seen], alone: Sequence[_Seen]) -> Beside:
@@ -356,14 +357,17 @@ def _medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
 def top_up_table(report: TopUpReport) -> str:
     """For people."""
     course = report.course
+    what = (
+        f"ordinary purchases, {course.window} in flight, beside {course.in_flight} that are short and a provider that"
+    )
+    columns = (("", 16), ("ordinary/s", 11), ("ratio", 7), ("p99 ms", 8), ("short/s", 9), ("top-ups/s", 11))
+    head = "".join(f"{name:>{width}}" for name, width in (*columns, ("in flight", 10), ("p99 ms", 8)))
     lines = [
         *machine_lines(report.machine, report.postgres_settings),
         "",
-        f"ordinary purchases, {course.window} in flight, beside {course.in_flight} that are short and a provider that"
-        f" answers in {course.slow_seconds * 1e3:.0f} ms, or is dead",
+        f"{what} answers in {course.slow_seconds * 1e3:.0f} ms, or is dead",
         "",
-        f"{'':>16}{'ordinary/s':>11}{'ratio':>7}{'p99 ms':>8}{'short/s':>9}{'top-ups/s':>11}{'in flight':>10}"
-        f"{'p99 ms':>8}   cores: daemon, PostgreSQL, provider, generators",
+        f"{head}   cores: daemon, PostgreSQL, provider, generators",
     ]
     for kind, loads in (("closed", report.closed), ("half", report.half)):
         for load in loads:

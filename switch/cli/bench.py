@@ -66,12 +66,7 @@ def bench(
     \b
     Exit codes: 0 measured and the books agree, 1 the books do not agree or a part failed.
     """  # noqa: D301 -- click wants the control character, not its escape
-    if rows is not None and plot_file is not None:
-        raise click.UsageError("--plot draws throughput against latency: it goes without --rows")
-    if records is not None and (rows is not None or plot_file is not None):
-        raise click.UsageError("--clearing goes without --rows and --plot")
-    if top_up and (rows is not None or records is not None or plot_file is not None):
-        raise click.UsageError("--top-up goes without --rows, --clearing and --plot")
+    _check_usage(rows, records, plot_file, top_up=top_up)
     try:
         from switch.bench.clearing import ClearingReport, clearing_table, run_clearing
         from switch.bench.growth import disk_bytes, growth_course, run_growth
@@ -93,28 +88,25 @@ def bench(
     def progress(text: str) -> None:
         click.echo(f"{time.perf_counter() - began:7.1f} s  {text}", err=True)
 
-    report: SpeedReport | GrowthReport | ClearingReport | TopUpReport
     growth = None if rows is None else growth_course(course, rows)
     needed = 0 if growth is None else disk_bytes(growth)
     if records is not None:
         needed = records * _RECORD_BYTES
+    report: SpeedReport | GrowthReport | ClearingReport | TopUpReport
     with Server(Path(tempfile.mkdtemp(prefix="issuer-switch-bench-", dir=base)), disk_bytes=needed) as server:
         if records is not None:
             report = run_clearing(server, records, kills, seed=8583, progress=progress)
-            faults = report.faults
+            text, faults = clearing_table(report), report.faults
         elif top_up:
             report = run_top_up(server, top_up_course, connections=connections, progress=progress)
-            faults = report.faults
+            text, faults = top_up_table(report), report.faults
         elif growth is None:
             report = run_speed(server, course, connections=connections, progress=progress)
-            faults = report.books.faults
+            text, faults = table(report), report.books.faults
         else:
             report = run_growth(server, growth, connections=connections, progress=progress)
-            faults = [fault for stage in report.stages for fault in stage.books.faults]
-    if isinstance(report, TopUpReport):
-        click.echo(top_up_table(report))
-    else:
-        click.echo(clearing_table(report) if isinstance(report, ClearingReport) else table(report))
+            text, faults = table(report), [fault for stage in report.stages for fault in stage.books.faults]
+    click.echo(text)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     if plot_file is not None and isinstance(report, SpeedReport):
@@ -122,3 +114,13 @@ def bench(
     if faults:
         click.echo(f"the books do not agree: {len(faults)} fault(s)", err=True)
         sys.exit(1)
+
+
+def _check_usage(rows: int | None, records: int | None, plot_file: Path | None, *, top_up: bool) -> None:
+    """Raises UsageError."""
+    if rows is not None and plot_file is not None:
+        raise click.UsageError("--plot draws throughput against latency: it goes without --rows")
+    if records is not None and (rows is not None or plot_file is not None):
+        raise click.UsageError("--clearing goes without --rows and --plot")
+    if top_up and (rows is not None or records is not None or plot_file is not None):
+        raise click.UsageError("--top-up goes without --rows, --clearing and --plot")

@@ -89,7 +89,7 @@ def sources(config: Path, number: str, as_json: bool) -> None:
         found = await reads.account_of_card(connection, load_vault(settings.vault).lookup(pan))
         if found is None:
             raise SwitchError(f"there is no card {pan.masked}")
-        return await funding_rows.load_sources(connection, found.account_id)
+        return (await funding_rows.load_sources(connection, [found.account_id]))[found.account_id]
 
     rows = with_database(config, work)
     if as_json:

@@ -7,9 +7,9 @@
        provider ◀── call, with nothing locked ── step (one commit) ◀──┤
           └──────── answer ────────────────────▶ step (one commit) ───┘ … until the attempt has ended
 
-Each purchase is a task with few and short commits on connections of its own, so ordinary messages go on meanwhile, also
-those of the same account. Its answer leaves when the commit that decides it is there: load and hold in one, or the
-decline; at the latest when the budget is spent.
+Each purchase is a task. Its few and short steps are committed together with those of others (``scribe``), on
+connections of their own, so ordinary messages go on meanwhile, also those of the same account. Its answer leaves when
+the commit that decides it is there: load and hold in one, or the decline; at the latest when the budget is spent.
 
 A daemon that lives says so every second or so. What a daemon has left whose word is out is taken over by whichever sees
 it first. Nobody waits for those purchases any more, so they are declined, and money that was taken is given back.
@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -30,22 +30,24 @@ import structlog
 import trio
 
 from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken, JournalRefused
-from switch.contracts.funding import FundingProvider, Unavailable, Unknown
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.funding.action import BookPurchase, CallCharge, CallQuery, CallVoid
-from switch.funding.attempt import Attempt, Cause
-from switch.funding.breaker import Breaker, admit, answered, report
-from switch.funding.event import ChargeAnswered, Event, PurchaseRefused, QueryAnswered, Recover, Tick, VoidAnswered
-from switch.funding.http import open_http_provider
+from switch.funding.attempt import Attempt, AttemptState, Cause
+from switch.funding.breaker import Breaker
+from switch.funding.event import Event, PurchaseRefused, Recover, Tick
+from switch.funding.outside import Call, Outside, Probes
+from switch.funding.scribe import Scribe
 from switch.funding.settings import FundingSettings
 from switch.funding.store import Advance, Planning, attempt_of
+from switch.funding.turnstile import Turnstile
 from switch.issuer.books import Item, doubted
 from switch.issuer.case import Decision
 from switch.journal.bridge import on_asyncio
 from switch.journal.connection import Overtaken
 from switch.journal.funding_rows import AttemptRow
-from switch.journal.funding_unit import FundingUnit, Parked
+from switch.journal.funding_sheet import Move, Park, Parked
+from switch.journal.funding_unit import FundingUnit
 from switch.network.arrival import Arrival, Delivery
 
 __all__ = ["TopUpStats", "TopUps"]
@@ -55,10 +57,10 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 _RETRY_SECONDS = 0.25  # while the database is away
 _POLL_SECONDS = 0.2  # of a repeat, for the answer that another copy of the message waits for
 _MARGIN_SECONDS = 0.1  # of the arrival's own deadline, to write the answer
+_WORTHWHILE_SECONDS = 1.2  # of that deadline, to begin; or half of what there is, if that is less
 _CLAIMS_MAX = 200
-_UNCONFIGURED = Unknown("no such provider")
-
-T = TypeVar("T")
+# What these ask next can wait for a provider that is away.
+_ASKING = frozenset({AttemptState.UNKNOWN, AttemptState.VOID_REQUESTED})
 
 
 def _go_on(_point: str) -> None:
@@ -72,7 +74,7 @@ class TopUpStats:
     parked: int = 0
     answers: Counter[str] = field(default_factory=Counter)  # by reason
     ends: Counter[str] = field(default_factory=Counter)
-    calls: Counter[tuple[str, str]] = field(default_factory=Counter)  # by call and by what it came to
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)  # by call and by what it came to; Outside's
     recovered: int = 0
     alerts: int = 0
 
@@ -103,17 +105,15 @@ class TopUps:
             raise ValueError("at least two units of work are needed")
         self._settings = settings
         self._keeper = units[0]
-        self._free_send, self._free = trio.open_memory_channel[FundingUnit](len(units))
-        for unit in units[1:]:
-            self._free_send.send_nowait(unit)
+        self._units = units[1:]
+        self._turnstile = Turnstile(settings.messages_per_top_up)
+        self._scribe = Scribe(lambda: self._turnstile.busy)
         self._clock = clock
         self._withdraw = withdraw
         self._fault = fault
         self.owner = uuid4().hex
-        self.stats = TopUpStats()
-        self._providers: dict[str, FundingProvider] = {}
-        self._rules = {provider.name: provider.breaker for provider in settings.provider}
-        self.breakers: dict[str, Breaker] = {provider.name: Breaker() for provider in settings.provider}
+        self._outside = Outside(settings, clock)
+        self.stats = TopUpStats(calls=self._outside.calls)
         self._driven: dict[bytes, str] = {}  # states by the key of the purchase, empty until it is parked
         self._awaited: set[bytes] = set()  # purchases that have no answer yet, by key
         self._nursery: trio.Nursery | None = None
@@ -124,10 +124,28 @@ class TopUps:
         """How many attempts this daemon drives."""
         return Counter(state for state in self._driven.values() if state)
 
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """By provider."""
+        return self._outside.breakers
+
+    @property
+    def asks(self) -> bool:
+        """Whether it makes sense to wait: some provider may be asked."""
+        return self._outside.asks
+
+    def set_out(self) -> None:
+        """Ordinary messages are being decided from now on."""
+        self._turnstile.set_out()
+
+    def come_back(self, messages: int, *, others_wait: bool) -> None:
+        """So many were decided; ``others_wait``."""
+        self._turnstile.come_back(messages, others_wait=others_wait)
+
     def take(self, arrival: Arrival, item: Item) -> None:
         """A purchase that waits, or would: from here on it is answered by this."""
         if self._nursery is None or self._closing.is_set() or len(self._awaited) >= self._settings.waiting_max:
-            item = msgspec.structs.replace(item, top_up=False)
+            item = msgspec.structs.replace(item, top_up=False, no_top_up="too_many_wait")
         if self._nursery is None:
             arrival.answer(Answer(reason=Reason.UNAVAILABLE))
             return
@@ -140,10 +158,11 @@ class TopUps:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until :meth:`close`. Raises ConfigurationError for a provider's file that can't be used."""
         async with AsyncExitStack() as stack:
-            for provider in self._settings.provider:
-                self._providers[provider.name] = await stack.enter_async_context(open_http_provider(provider))
+            await self._outside.open(stack)
             try:
                 async with trio.open_nursery() as nursery:
+                    for unit in self._units:
+                        nursery.start_soon(self._scribe.run, unit)
                     self._nursery = nursery
                     task_status.started()
                     await self._keep_driving(nursery)
@@ -192,18 +211,30 @@ class TopUps:
         if own:
             self._driven[item.key] = ""
         self._awaited.add(item.key)
+        begins = own and item.top_up and await self._begin(arrival)
+        if own and not begins:
+            item = msgspec.structs.replace(item, top_up=False, no_top_up=item.no_top_up or "too_many_wait")
         try:
             while not arrival.settled:
-                parked, item = await self._park(arrival, item)
-                if parked is None:
-                    continue
-                if parked.attempt is None:
-                    self._answer(arrival, item, parked.decided)
-                    return
-                if parked.new:
-                    self.stats.parked += 1
-                if own and parked.attempt.owner == self.owner:
-                    await self._drive(parked.attempt, Tick(), _Waiting(arrival, item))
+                probes = self._outside.reserve()
+                try:
+                    try:
+                        parked, item = await self._park(arrival, item, probes)
+                    finally:
+                        if begins:
+                            self._turnstile.entered()
+                            begins = False
+                    if parked is None:
+                        continue
+                    if parked.attempt is None:
+                        self._answer(arrival, item, parked.decided)
+                        return
+                    if parked.new:
+                        self.stats.parked += 1
+                    if own and parked.attempt.owner == self.owner:
+                        await self._drive(parked.attempt, Tick(), _Waiting(arrival, item), probes)
+                finally:
+                    self._outside.hand_back(probes)
                 # Another copy of the message waits for it, or another daemon drives it now.
                 await trio.sleep(_POLL_SECONDS)
         finally:
@@ -211,13 +242,19 @@ class TopUps:
             if own:
                 self._driven.pop(item.key, None)
 
-    async def _park(self, arrival: Arrival, item: Item) -> tuple[Parked | None, Item]:
+    async def _begin(self, arrival: Arrival) -> bool:
+        """Whether it is this purchase's turn, as long as it makes sense to begin."""
+        left = arrival.deadline - trio.current_time()
+        return await self._turnstile.enter(arrival.deadline - min(_WORTHWHILE_SECONDS, left / 2))
+
+    async def _park(self, arrival: Arrival, item: Item, probes: Probes) -> tuple[Parked | None, Item]:
         """None: the database is away; the item then knows what may have been committed."""
         left = min(self._settings.budget_seconds, arrival.deadline - trio.current_time() - _MARGIN_SECONDS)
-        planning = Planning(self.owner, self._providers, self.breakers, timedelta(seconds=max(0.0, left)))
+        breakers = self._outside.as_seen_with(probes)
+        planning = Planning(self.owner, breakers.keys(), breakers, timedelta(seconds=max(0.0, left)))
         try:
             self._fault("before:park")
-            parked = await self._using(lambda unit: on_asyncio(unit.park, item, planning))
+            parked = await self._scribe.record(Park(item, planning))
             self._fault("after:park")
         except (DatabaseUnavailable, CommitUnknown) as exc:
             log.warning("top_up_waits_for_database", error=str(exc), key=item.key.hex())
@@ -236,13 +273,15 @@ class TopUps:
         """What a daemon has left. Nobody waits for its purchase any more."""
         self.stats.recovered += 1
         log.warning("top_up_recovered", key=row.message_key.hex(), state=row.state)
+        probes: Probes = {}
         try:
-            await self._drive(row, Recover(), None)
+            await self._drive(row, Recover(), None, probes)
         finally:
+            self._outside.hand_back(probes)
             self._driven.pop(row.message_key, None)
 
-    async def _drive(self, row: AttemptRow, event: Event, waiting: _Waiting | None) -> None:
-        """To its end; or until another daemon drives it."""
+    async def _drive(self, row: AttemptRow, event: Event, waiting: _Waiting | None, probes: Probes) -> None:
+        """To its end; or until another daemon drives it. ``probes`` are its tickets; what is left is handed back."""
         send, answers = trio.open_memory_channel[Event](_CLAIMS_MAX)
         if waiting is None and attempt_of(row).waiting:
             await self._step(row, PurchaseRefused(Cause.TOO_LATE), None)
@@ -255,7 +294,7 @@ class TopUps:
                 attempt = step.made.attempt
                 for action in step.made.actions:
                     if isinstance(action, CallCharge | CallQuery | CallVoid):
-                        calls.start_soon(self._call, attempt, action, send)
+                        calls.start_soon(self._call, attempt, action, send, probes)
                 if attempt.ended:
                     break
                 if step.again:
@@ -264,11 +303,30 @@ class TopUps:
                     gone = waiting is None or waiting.arrival.settled
                     told = PurchaseRefused(Cause.TOO_LATE) if gone else None
                     continue
-                assert attempt.due_at is not None, "it has not ended"
-                told = Tick()
-                with trio.move_on_after(max(0.0, (attempt.due_at - self._clock()).total_seconds())):
-                    told = await answers.receive()
+                told = await self._next(attempt, answers, probes)
             calls.cancel_scope.cancel()
+
+    async def _next(self, attempt: Attempt, answers: trio.MemoryReceiveChannel[Event], probes: Probes) -> Event:
+        """What comes of the calls; or the time, when the attempt is due and may ask."""
+        assert attempt.due_at is not None and attempt.wake_at is not None, "it has not ended"
+        with trio.move_on_after(max(0.0, (attempt.due_at - self._clock()).total_seconds())):
+            return await answers.receive()
+        if attempt.state not in _ASKING or attempt.due_at < attempt.wake_at:
+            return Tick()
+        until = attempt.wake_at + timedelta(seconds=self._outside.pause_max_seconds(attempt.provider))
+        if attempt.waiting:
+            until = min(until, attempt.budget_until)
+        told: Event = Tick()
+        async with trio.open_nursery() as race:
+
+            async def wait_for_turn() -> None:
+                await self._outside.wait_for_turn(attempt.provider, until, probes)
+                race.cancel_scope.cancel()
+
+            race.start_soon(wait_for_turn)
+            told = await answers.receive()
+            race.cancel_scope.cancel()
+        return told
 
     async def _step(self, row: AttemptRow, event: Event | None, waiting: _Waiting | None) -> Advance:
         """One commit, however often it takes; then what it means is said."""
@@ -278,7 +336,7 @@ class TopUps:
             step = Advance(event, self._settings.pace, self.owner, item, budget_answer=self._budget_answer(waiting))
             try:
                 self._fault(f"before:{name}")
-                await self._using(self._moving(row, step, item))
+                await self._scribe.record(Move(row.account_id, row.message_key, step, item))
             except (DatabaseUnavailable, CommitUnknown) as exc:
                 log.warning("top_up_waits_for_database", error=str(exc), key=row.message_key.hex())
                 await trio.sleep(_RETRY_SECONDS)
@@ -299,10 +357,6 @@ class TopUps:
         if waiting is None or self._settings.budget_answer == "declined":
             return None
         return Answer(reason=Reason.UNAVAILABLE, response_code=waiting.item.response_code(Reason.UNAVAILABLE))
-
-    @staticmethod
-    def _moving(row: AttemptRow, step: Advance, item: Item | None) -> Callable[[FundingUnit], Awaitable[None]]:
-        return lambda unit: on_asyncio(unit.move, row.account_id, row.message_key, step, item)
 
     def _tell(self, row: AttemptRow, step: Advance, waiting: _Waiting | None) -> None:
         key = row.message_key
@@ -348,44 +402,9 @@ class TopUps:
             topped_up=decision.reason.approves,
         )
 
-    # ── the outside
-
-    async def _call(
-        self, attempt: Attempt, action: CallCharge | CallQuery | CallVoid, send: trio.MemorySendChannel[Event]
-    ) -> None:
-        name = attempt.provider
-        provider = self._providers.get(name)
-        self._fault(f"before:{type(action).__name__.lower()}")
-        event: Event
-        match action:
-            case CallCharge(call, charge):
-                event = ChargeAnswered(call, Unavailable("no such provider"))
-                if provider is not None:
-                    self.breakers[name], ticket = admit(self.breakers[name], self._clock(), self._rules[name])
-                    if ticket is None:
-                        event = ChargeAnswered(call, Unavailable("its breaker is open"))
-                    else:
-                        told = await provider.charge(charge)
-                        event = ChargeAnswered(call, told)
-                        self.breakers[name] = report(
-                            self.breakers[name],
-                            ticket,
-                            success=answered(told),
-                            now=self._clock(),
-                            rules=self._rules[name],
-                        )
-            case CallQuery(call, query):
-                event = QueryAnswered(call, await provider.query(query) if provider else _UNCONFIGURED)
-            case CallVoid(call, void):
-                event = VoidAnswered(call, await provider.void(void) if provider else _UNCONFIGURED)
-        self.stats.calls[type(action).__name__.removeprefix("Call").lower(), type(event.answer).__name__.lower()] += 1
-        self._fault(f"answered:{type(action).__name__.lower()}")
+    async def _call(self, attempt: Attempt, action: Call, send: trio.MemorySendChannel[Event], probes: Probes) -> None:
+        name = type(action).__name__.lower()
+        self._fault(f"before:{name}")
+        event = await self._outside.call(attempt.provider, action, probes)
+        self._fault(f"answered:{name}")
         await send.send(event)
-
-    async def _using(self, work: Callable[[FundingUnit], Awaitable[T]]) -> T:
-        """Waits for one of the connections."""
-        unit = await self._free.receive()
-        try:
-            return await work(unit)
-        finally:
-            self._free_send.send_nowait(unit)

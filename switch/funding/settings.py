@@ -67,6 +67,7 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     budget_answer: Literal["declined", "unavailable"] = "declined"  # when it has waited so long: 51 or 91
     pace: Pace = Pace()
     waiting_max: int = 1_000  # purchases that wait at once; what comes beyond is declined as it would be without top-up
+    messages_per_top_up: int = 50  # while ordinary ones are being decided, one top-up begins for so many of them
     connections: int = 2  # to the database, for attempts
     lease_seconds: float = 5.0  # after which the attempts of a daemon that is gone are taken over
 
@@ -77,6 +78,7 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError("provider: two have the same name")
         _within("budget_seconds", self.budget_seconds, 0.1, 60)
         _within("waiting_max", self.waiting_max, 1, 100_000)
+        _within("messages_per_top_up", self.messages_per_top_up, 1, 100_000)
         _within("connections", self.connections, 1, 100)
         _within("lease_seconds", self.lease_seconds, 0.3, 600)
         for provider in self.provider:

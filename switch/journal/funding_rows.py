@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ __all__ = [
     "StepShown",
     "UsageRow",
     "attempts_of",
-    "load_attempt",
+    "load_attempts",
     "load_sources",
-    "load_usage",
+    "load_usages",
     "open_by_state",
     "put_source",
     "put_wishes",
@@ -99,10 +99,14 @@ class StepShown(NamedTuple):
 
 
 _COLUMNS = ", ".join(AttemptRow._fields)
-_ATTEMPT = f"SELECT {_COLUMNS} FROM funding_attempt WHERE account_id = $1 AND message_key = $2"  # noqa: S608 our own names
+_ATTEMPTS = f"""
+    SELECT {", ".join(f"f.{name}" for name in AttemptRow._fields)}
+      FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, message_key)
+      JOIN funding_attempt f ON f.account_id = w.account_id AND f.message_key = w.message_key
+"""  # noqa: S608 our own names
 # A decline of the provider's own counts; what follows the newest success counts.
 _SOURCES = """
-    SELECT s.provider, s.token, s.currency, s.preference, s.blocked, (
+    SELECT s.account_id, s.provider, s.token, s.currency, s.preference, s.blocked, (
                SELECT count(*)::integer FROM funding_attempt a
                 WHERE a.account_id = s.account_id AND a.provider = s.provider AND a.source = s.token
                   AND a.state = 'declined' AND a.cause = 'answered' AND a.parked_at > s.changed_at
@@ -112,16 +116,22 @@ _SOURCES = """
                              AND b.charged > 0
                       ), '-infinity')
            ) AS declines
-      FROM funding_source s WHERE s.account_id = $1 ORDER BY s.preference, s.provider, s.token
+      FROM unnest($1::bigint[]) AS w (account_id) JOIN funding_source s ON s.account_id = w.account_id
+     ORDER BY s.account_id, s.preference, s.provider, s.token
 """
 _USAGE = """
-    SELECT coalesce(sum(amount) FILTER (WHERE parked_at >= date_trunc('day', $2::timestamptz, $3)), 0)::bigint,
-           count(*) FILTER (WHERE parked_at >= date_trunc('day', $2::timestamptz, $3))::integer,
-           coalesce(sum(amount), 0)::bigint,
-           (SELECT w.wishes FROM funding_wish w WHERE w.account_id = $1)
-      FROM funding_attempt
-     WHERE account_id = $1 AND parked_at >= date_trunc('month', $2::timestamptz, $3)
-       AND state NOT IN ('declined', 'not_charged', 'voided')
+    SELECT w.account_id, u.day_minor, u.day_count, u.month_minor,
+           (SELECT x.wishes FROM funding_wish x WHERE x.account_id = w.account_id)
+      FROM unnest($1::bigint[], $2::text[]) AS w (account_id, time_zone), LATERAL (
+        SELECT coalesce(sum(a.amount) FILTER (
+                   WHERE a.parked_at >= date_trunc('day', $3::timestamptz, w.time_zone)), 0)::bigint AS day_minor,
+               count(*) FILTER (
+                   WHERE a.parked_at >= date_trunc('day', $3::timestamptz, w.time_zone))::integer AS day_count,
+               coalesce(sum(a.amount), 0)::bigint AS month_minor
+          FROM funding_attempt a
+         WHERE a.account_id = w.account_id AND a.parked_at >= date_trunc('month', $3::timestamptz, w.time_zone)
+           AND a.state NOT IN ('declined', 'not_charged', 'voided')
+    ) u
 """
 _BY_STATE = "SELECT state, count(*) FROM funding_attempt WHERE wake_at IS NOT NULL GROUP BY state"
 _WITHOUT_PROVIDER = """
@@ -134,25 +144,30 @@ _STEPS = """
 """
 
 
-async def load_attempt(connection: Connection, account_id: int, message_key: bytes) -> AttemptRow | None:
-    """The attempt for a parked purchase."""
+async def load_attempts(
+    connection: Connection, refs: Sequence[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], AttemptRow]:
+    """The attempts that there are for these parked purchases: accounts, and the keys of the messages."""
+    accounts, keys = [account_id for account_id, _ in refs], [key for _, key in refs]
     with translated():
-        row = await connection.fetchrow(_ATTEMPT, account_id, message_key)
-    return None if row is None else AttemptRow(*row.values())
+        rows = [AttemptRow(*row.values()) for row in await connection.fetch(_ATTEMPTS, accounts, keys)]
+    return {(row.account_id, row.message_key): row for row in rows}
 
 
-async def load_sources(connection: Connection, account_id: int) -> tuple[SourceRow, ...]:
-    """An account's sources in their order of preference."""
+async def load_sources(connection: Connection, account_ids: Sequence[int]) -> dict[int, tuple[SourceRow, ...]]:
+    """The sources of each account, in their order of preference."""
+    found: dict[int, list[SourceRow]] = {account_id: [] for account_id in account_ids}
     with translated():
-        return tuple(SourceRow(*row.values()) for row in await connection.fetch(_SOURCES, account_id))
+        for account_id, *row in await connection.fetch(_SOURCES, list(found)):
+            found[account_id].append(SourceRow(*row))
+    return {account_id: tuple(rows) for account_id, rows in found.items()}
 
 
-async def load_usage(connection: Connection, account_id: int, now: datetime, time_zone: str) -> UsageRow:
-    """Of the day and the month, in the time zone, that ``now`` falls into."""
+async def load_usages(connection: Connection, time_zones: Mapping[int, str], now: datetime) -> dict[int, UsageRow]:
+    """By account: of the day and the month, in the account's time zone, that ``now`` falls into."""
     with translated():
-        row = await connection.fetchrow(_USAGE, account_id, now, time_zone)
-    assert row is not None, "a sum is always there"
-    return UsageRow(*row.values())
+        rows = await connection.fetch(_USAGE, list(time_zones), list(time_zones.values()), now)
+    return {account_id: UsageRow(*row) for account_id, *row in rows}
 
 
 async def attempts_of(connection: Connection, where: str, *values: object) -> list[AttemptRow]:

@@ -282,7 +282,8 @@ async def test_connections_are_kept(tmp_path: Path, encrypted: bool) -> None:
         for number in range(5):
             made = Charge(key=f"a-{number}", source="tok-1", amount_minor=10, currency="JPY")
             assert isinstance(await stage.adapter.charge(made), Charged)
-            (connection,) = stage.adapter._client._transport._pool.connections  # type: ignore[attr-defined]  # httpx shows no other way
+            (transport,) = stage.adapter._connections.idle
+            (connection,) = transport._pool.connections  # type: ignore[union-attr]  # httpx shows no other way
             ports.add(id(connection))
         assert len(ports) == 1
 
