@@ -36,6 +36,7 @@ _PROGRAMS = "programs-top-up.toml"
 _UNLIMITED = 100_000
 _SETTLE_SECONDS = 90.0
 _SETTLE_CARDS = 8
+_MOODS: tuple[Mood, ...] = ("slow", "dead")
 
 
 class TopUpCourse(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +117,7 @@ class _Seen(msgspec.Struct, frozen=True):
     ordinary: Outcome
     short: Outcome | None
     cores: Cores
+    ratio: float = 1.0  # to alone, just before and just after
 
 
 def run_top_up(server: Server, course: TopUpCourse, *, connections: int, progress: Progress) -> TopUpReport:
@@ -149,8 +151,8 @@ def run_top_up(server: Server, course: TopUpCourse, *, connections: int, progres
             postgres_settings=dict(POSTGRES),
             connections=connections,
             course=course,
-            closed=[_beside(name, None, run.closed[name], run.closed["alone"]) for name in run.closed],
-            half=[_beside(name, run.half_rate, run.half[name], run.half["alone"]) for name in run.half],
+            closed=[_beside(name, None, seen) for name, seen in run.closed.items()],
+            half=[_beside(name, run.half_rate, seen) for name, seen in run.half.items()],
             books=books,
             charges=charges,
             faults=[*books.faults, *faults],
@@ -214,21 +216,24 @@ class _Run:
     def _round(self, number: int, seen: dict[str, list[_Seen]], rate: float | None) -> None:
         self.stage.server.checkpoint()
         what = "closed loop" if rate is None else f"{rate:,.0f}/s"
-        alone = self._phase(rate, None)
-        seen["alone"].append(alone)
-        self.provider.be("slow")
-        slow = self._phase(rate, self._short(None))
-        seen["slow"].append(slow)
-        assert slow.short is not None
-        self.provider.be("dead")
-        dead = self._phase(rate, self._short(max(1.0, slow.short.per_second)))
-        seen["dead"].append(dead)
-        self.revive()
+        alone = [self._phase(rate, None)]
+        shorts = self._short(None)
+        for mood in _MOODS:
+            self.provider.be(mood)
+            beside = self._phase(rate, shorts)
+            assert beside.short is not None
+            # As many as the slow provider's were answered; a dead one's are declined at once.
+            shorts = self._short(max(1.0, beside.short.per_second))
+            self.revive()
+            alone.append(self._phase(rate, None))
+            # The machine's mood changes, and tables grow: what comes just before and just after is the measure.
+            around = statistics.mean(one.ordinary.per_second for one in alone[-2:])
+            seen[mood].append(msgspec.structs.replace(beside, ratio=beside.ordinary.per_second / around))
+        seen["alone"] += alone
         figures = ", ".join(
-            f"{name} {one.ordinary.per_second:,.0f}/s"
-            for name, one in (("alone", alone), ("slow", slow), ("dead", dead))
+            f"{name} {statistics.median(one.ordinary.per_second for one in seen[name]):,.0f}/s" for name in seen
         )
-        self.progress(f"round {number} of {self.course.rounds}, {what}: {figures}")
+        self.progress(f"round {number} of {self.course.rounds}, {what}, medians: {figures}")
 
     def _ordinary(self, rate: float | None) -> Order:
         course = self.course
@@ -318,10 +323,10 @@ class _Run:
         ]
 
 
-def _beside(name: Mood | str, rate: float | None, seen: Sequence[_Seen], alone: Sequence[_Seen]) -> Beside:
+def _beside(name: str, rate: float | None, seen: Sequence[_Seen]) -> Beside:
     median = statistics.median
     rounds = [one.ordinary.per_second for one in seen]
-    ratios = [one / other.ordinary.per_second for one, other in zip(rounds, alone, strict=True)]
+    ratios = [one.ratio for one in seen]
     shorts = [one.short for one in seen if one.short is not None]
     codes: dict[str, int] = {}
     for short in shorts:

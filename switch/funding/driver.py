@@ -57,7 +57,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 _RETRY_SECONDS = 0.25  # while the database is away
 _POLL_SECONDS = 0.2  # of a repeat, for the answer that another copy of the message waits for
 _MARGIN_SECONDS = 0.1  # of the arrival's own deadline, to write the answer
-_WORTHWHILE_SECONDS = 1.2  # of that deadline, to begin; or half of what there is, if that is less
+_WORTHWHILE_SECONDS = 1.0  # of that deadline, to begin; or half of what there is, if that is less
 _CLAIMS_MAX = 200
 # What these ask next can wait for a provider that is away.
 _ASKING = frozenset({AttemptState.UNKNOWN, AttemptState.VOID_REQUESTED})
@@ -106,7 +106,7 @@ class TopUps:
         self._settings = settings
         self._keeper = units[0]
         self._units = units[1:]
-        self._turnstile = Turnstile(settings.messages_per_top_up)
+        self._turnstile = Turnstile(settings.messages_per_top_up, settings.top_ups_per_second_min)
         self._scribe = Scribe(lambda: self._turnstile.busy)
         self._clock = clock
         self._withdraw = withdraw
@@ -133,6 +133,11 @@ class TopUps:
     def asks(self) -> bool:
         """Whether it makes sense to wait: some provider may be asked."""
         return self._outside.asks
+
+    @property
+    def queued(self) -> int:
+        """Purchases whose turn has not come."""
+        return self._turnstile.waiting
 
     def set_out(self) -> None:
         """Ordinary messages are being decided from now on."""
@@ -211,11 +216,16 @@ class TopUps:
         if own:
             self._driven[item.key] = ""
         self._awaited.add(item.key)
-        begins = own and item.top_up and await self._begin(arrival)
-        if own and not begins:
-            item = msgspec.structs.replace(item, top_up=False, no_top_up=item.no_top_up or "too_many_wait")
+        begins = False
         try:
+            if own and item.top_up:
+                begins = await self._begin(arrival)
+                if not begins:
+                    item = msgspec.structs.replace(item, top_up=False, no_top_up="too_many_wait")
             while not arrival.settled:
+                if not own and self._driven.get(item.key) == "":
+                    await trio.sleep(_POLL_SECONDS)  # the other copy has not begun
+                    continue
                 probes = self._outside.reserve()
                 try:
                     try:
@@ -370,7 +380,9 @@ class TopUps:
         for text in step.alerts:
             self.stats.alerts += 1
             log.error("top_up_alert", key=key.hex(), provider=attempt.provider, state=attempt.state, what=text)
-        log.info("top_up", key=key.hex(), state=attempt.state, cause=attempt.cause, purchase=attempt.purchase)
+        # Every step is in the books; the log tells of the ends, and of money in doubt.
+        tell = log.info if attempt.ended or attempt.state is AttemptState.UNKNOWN else log.debug
+        tell("top_up", key=key.hex(), state=attempt.state, cause=attempt.cause, purchase=attempt.purchase)
         if attempt.ended and step.moved:
             self.stats.ends[attempt.state] += 1
         self._fault(f"after:{attempt.state}")

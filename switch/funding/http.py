@@ -115,6 +115,14 @@ class HttpProvider:
         base = settings.url.rstrip("/")
         # An URL is parsed once: that costs as much as the signature.
         self._urls = {path: httpx.URL(base + path) for path in ("/v1/charges", "/v1/queries", "/v1/voids")}
+        self._headers = [
+            (b"Host", self._urls["/v1/charges"].netloc),
+            (b"Content-Type", b"application/json"),
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"identity"),
+            (b"User-Agent", b"issuer-switch"),
+            (b"Funding-Key-Id", settings.key_id.encode("ascii")),
+        ]
         limit, connect = settings.answer_seconds, settings.connect_seconds
         self._limits = {"timeout": {"connect": connect, "read": limit, "write": limit, "pool": connect}}
 
@@ -138,20 +146,14 @@ class HttpProvider:
         content = msgspec.json.encode(body)
         url = self._urls[path]
         timestamp = str(int(self._clock()))
-        headers = {
-            "Host": url.netloc.decode("ascii"),
-            "Content-Type": "application/json",
-            "Content-Length": str(len(content)),
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": "issuer-switch",
-            "Idempotency-Key": key,
-            "Funding-Key-Id": self._settings.key_id,
-            "Funding-Timestamp": timestamp,
-            "Funding-Signature": signature(
-                self._secret, method="POST", path=url.path, timestamp=timestamp, key=key, body=content
-            ),
-        }
+        signed = signature(self._secret, method="POST", path=url.path, timestamp=timestamp, key=key, body=content)
+        headers = [
+            *self._headers,
+            (b"Content-Length", b"%d" % len(content)),
+            (b"Idempotency-Key", key.encode("ascii")),
+            (b"Funding-Timestamp", timestamp.encode("ascii")),
+            (b"Funding-Signature", signed.encode("ascii")),
+        ]
         request = httpx.Request("POST", url, headers=headers, stream=_Body(content), extensions=self._limits)
         status, answer = 0, b""
         # httpx limits each step; a peer that drips a byte now and then is limited here.
@@ -168,7 +170,9 @@ class HttpProvider:
             except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
                 # The kind of error is enough for a log; its text may quote what the peer sent.
                 cause = type(error).__name__
-                return Unavailable(cause) if nothing_was_sent(error) else Unknown(cause)
+                if not nothing_was_sent(error):
+                    return Unknown(cause)
+                return Unavailable(cause, asked=not isinstance(error, httpx.PoolTimeout))
         if limit.cancelled_caught:
             return Unknown("answer too long" if len(answer) > _ANSWER_BYTES_MAX else "no answer in time")
         try:

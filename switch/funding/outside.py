@@ -113,12 +113,16 @@ class Outside:
         match action:
             case CallCharge(call, charge):
                 if provider is None:
-                    event = ChargeAnswered(call, Unavailable("no such provider"))
+                    event = ChargeAnswered(call, Unavailable("no such provider", asked=False))
                 elif (ticket := self._admit(name) if ticket is None else ticket) is None:
-                    event = ChargeAnswered(call, Unavailable("its breaker is open"))
+                    event = ChargeAnswered(call, Unavailable("its breaker is open", asked=False))
                 else:
-                    event = ChargeAnswered(call, await provider.charge(charge))
-                    self._report(name, ticket, success=answered(event.answer))
+                    told = await provider.charge(charge)
+                    event = ChargeAnswered(call, told)
+                    if isinstance(told, Unavailable) and not told.asked:
+                        self.hand_back({name: ticket})
+                    else:
+                        self._report(name, ticket, success=answered(told))
             case CallQuery(call, query):
                 event = QueryAnswered(call, await provider.query(query) if provider else _UNCONFIGURED)
             case CallVoid(call, void):

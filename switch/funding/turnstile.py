@@ -1,13 +1,15 @@
 """How many purchases begin to wait for their money: so many that the ordinary ones beside them don't wait for those.
 
-A top-up costs the daemon about as much as five ordinary messages: calls, steps and their commits. While ordinary ones
-are being decided, one top-up begins for every so many of them. In the moments when none is, top-ups begin as they come,
-a few at a time. Whoever has not begun in time is declined as if nobody could be asked.
+A top-up costs the daemon about as much as nine ordinary messages: calls, steps and their commits. While ordinary ones
+are being decided, one top-up begins for every so many of them, and some in each second in any case. In the moments when
+none is, top-ups begin as they come, a few at a time. Whoever has not begun in time is declined as if nobody could be
+asked.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 import trio
 
@@ -20,8 +22,10 @@ _ENTERING_MAX = 8
 class Turnstile:
     """The batch loop tells what it does; each purchase goes through :meth:`enter`, and tells when it is parked."""
 
-    def __init__(self, messages_each: int) -> None:
+    def __init__(self, messages_each: int, per_second_min: float) -> None:
         self._messages_each = messages_each
+        self._per_second_min = per_second_min
+        self._credited_at = -inf
         self._queue: deque[trio.Event] = deque()
         self._credit = _CREDIT_MAX
         self._batches = 0  # of ordinary messages, under way
@@ -44,7 +48,10 @@ class Turnstile:
     def come_back(self, messages: int, *, others_wait: bool) -> None:
         """It is over; ``others_wait`` for the next one."""
         self._batches -= 1
-        self._credit = min(_CREDIT_MAX, self._credit + messages / self._messages_each)
+        now = trio.current_time()
+        earned = max(messages / self._messages_each, (now - self._credited_at) * self._per_second_min)
+        self._credited_at = now
+        self._credit = min(_CREDIT_MAX, self._credit + earned)
         self._let_in(idle=not self._batches and not others_wait)
 
     async def enter(self, until: float) -> bool:
