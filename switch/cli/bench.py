@@ -74,7 +74,8 @@ def bench(
         from switch.bench.report import GrowthReport, SpeedReport, table
         from switch.bench.speed import QUICK, Course, run_speed
         from switch.bench.stage import Server
-        from switch.bench.top_up import QUICK_TOP_UP, TopUpCourse, TopUpReport, run_top_up, top_up_table
+        from switch.bench.top_up import run_top_up
+        from switch.bench.top_up_report import QUICK_TOP_UP, TopUpCourse, TopUpReport, top_up_table
     except ModuleNotFoundError as exc:
         raise click.ClickException(f"`switch bench` needs {exc.name}: pip install 'issuer-switch[dev]'") from exc
     chosen = {name: value for name, value in (("rounds", rounds), ("seconds", seconds)) if value is not None}

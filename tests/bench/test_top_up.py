@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from switch.bench.top_up import TopUpReport
+from switch.bench.top_up_report import TopUpReport
 
 
 def test_ordinary_purchases_are_measured_beside_top_ups(tmp_path: Path) -> None:
