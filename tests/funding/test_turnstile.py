@@ -11,14 +11,17 @@ from switch.funding.turnstile import Turnstile
 class Crowd:
     """Purchases that want in; each says when it is let in, and what it was told."""
 
-    def __init__(self, turnstile: Turnstile, nursery: trio.Nursery) -> None:
+    def __init__(self, turnstile: Turnstile, nursery: trio.Nursery, *, parked: bool = True) -> None:
         self.turnstile = turnstile
+        self.parked = parked  # at once
         self.nursery = nursery
         self.told: list[bool] = []
 
     async def come(self, count: int, seconds: float = 1_000.0) -> None:
         async def one() -> None:
             self.told.append(await self.turnstile.enter(trio.current_time() + seconds))
+            if self.parked and self.told[-1]:
+                self.turnstile.entered()
 
         for _ in range(count):
             self.nursery.start_soon(one)
@@ -35,7 +38,7 @@ class Crowd:
 async def test_alone_they_begin_as_they_come_a_few_at_a_time(autojump_clock: trio.testing.MockClock) -> None:
     turnstile = Turnstile(64, 0.0)
     async with trio.open_nursery() as nursery:
-        crowd = Crowd(turnstile, nursery)
+        crowd = Crowd(turnstile, nursery, parked=False)
         await crowd.come(40)
         assert 0 < len(crowd.told) < 40
         while len(crowd.told) < 40:
