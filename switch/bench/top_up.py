@@ -36,6 +36,7 @@ _PROGRAMS = "programs-top-up.toml"
 _UNLIMITED = 100_000
 _SETTLE_SECONDS = 90.0
 _SETTLE_CARDS = 8
+_SHORT_MIN = 20.0  # a second: a breaker opens soon
 _MOODS: tuple[Mood, ...] = ("slow", "dead")
 
 
@@ -142,7 +143,7 @@ class _Run:
             beside = self._phase(rate, shorts)
             assert beside.short is not None
             # As many as the slow provider's were answered; a dead one's are declined at once.
-            shorts = self._short(max(1.0, beside.short.per_second))
+            shorts = self._short(max(_SHORT_MIN, beside.short.per_second))
             self.revive()
             alone.append(self._phase(rate, None))
             # The machine's mood changes, and tables grow: what comes just before and just after is the measure.
@@ -186,7 +187,8 @@ class _Run:
         cores = [(now - then) / seconds for now, then in zip(self._spent(), before, strict=True)]
         told = None
         if short is not None:
-            told = self.beside.finish()
+            # A dead provider's first purchases wait for longer than a short phase takes.
+            told = self.beside.finish(none_measured=True)
             self.stage.count(told)
         daemon, postgres, provider, generators = cores
         return Phase(ordinary, told, Cores(daemon=daemon, postgres=postgres, provider=provider, generators=generators))
@@ -205,7 +207,8 @@ class _Run:
         deadline = time.monotonic() + _SETTLE_SECONDS
         probe = msgspec.structs.replace(self._short(20.0), window=_SETTLE_CARDS, seconds=0.5, warm_up_seconds=0.1)
         while time.monotonic() < deadline:
-            told = self.beside.run(probe)
+            self.beside.begin(probe)
+            told = self.beside.finish(none_measured=True)
             self.stage.count(told)
             if told.codes.get("00", 0) > told.answered / 2:
                 return

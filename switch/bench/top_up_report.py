@@ -106,7 +106,7 @@ def median_beside(name: str, rate: float | None, seen: Sequence[Phase]) -> Besid
     for short in shorts:
         for code, count in short.codes.items():
             codes[code] = codes.get(code, 0) + count
-    approved = [short.per_second * short.codes.get("00", 0) / short.answered for short in shorts]
+    approved = [short.per_second * short.codes.get("00", 0) / max(1, short.answered) for short in shorts]
     return Beside(
         name=name,
         rate=rate,
@@ -130,7 +130,8 @@ def median_beside(name: str, rate: float | None, seen: Sequence[Phase]) -> Besid
 
 
 def _medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]} if rounds else {}
+    names = set.intersection(*(set(one) for one in rounds)) if rounds else set()
+    return {name: statistics.median(one[name] for one in rounds) for name in sorted(names)}
 
 
 def top_up_table(report: TopUpReport) -> str:

@@ -22,7 +22,7 @@ def test_ordinary_purchases_are_measured_beside_top_ups(tmp_path: Path) -> None:
         assert [load.name for load in loads] == ["alone", "slow", "dead"]
         alone, slow, dead = loads
         assert not alone.short_codes and alone.ratio == 1
-        assert slow.short_codes["00"] and slow.in_flight > 0
+        assert slow.short_codes["00"]
         assert "00" not in dead.short_codes, "nothing is approved on doubt"
         assert all(load.per_second > 0 and load.cores.daemon > 0 for load in loads)
         assert slow.cores.provider > 0
