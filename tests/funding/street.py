@@ -143,12 +143,15 @@ class Street:
                     await self._meet(daemon)
                     task_status.started()
                     task_status = trio.TASK_STATUS_IGNORED
-                    await self.kill.wait()
-                    raise Killed
+                    await self._killed()
             except* Killed:
                 pass  # and nothing else: where the street closes meanwhile, that goes on
             self.deaths += 1
             self.dead.set()
+
+    async def _killed(self) -> None:
+        await self.kill.wait()
+        raise Killed
 
     async def _meet(self, daemon: Daemon) -> None:
         if self.acquirer is None:
