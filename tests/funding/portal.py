@@ -30,7 +30,10 @@ class Portal(Generic[P]):
 
     def do(self, work: Callable[[P], Awaitable[T]]) -> T:
         """Does it, and gives or raises what came of it; also what broke the place meanwhile."""
-        self._token.run_sync_soon(self._send.send_nowait, work)
+        try:
+            self._token.run_sync_soon(self._send.send_nowait, work)
+        except trio.RunFinishedError:
+            raise AssertionError("the place is closed, or broke: see what was raised before") from None
         done: T = self._reply()
         return done
 
@@ -62,5 +65,5 @@ class Portal(Generic[P]):
             async for work in told:
                 try:
                     self._replies.put((await work(place), None))
-                except Exception as error:  # noqa: BLE001 -- likewise
+                except Exception as error:  # noqa: BLE001 -- raised in the test's thread
                     self._replies.put((None, error))

@@ -13,12 +13,13 @@ attempt. Opening balance, and what the provider kept, and what the acquirer says
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from simulators.books import compare
-from simulators.funding_source.books import Deed
+from simulators.funding_source.books import Books, Deed
+from switch.funding import settlement
 from switch.funding.store import load_key
 from switch.journal import reads
 from switch.journal.bridge import on_asyncio
@@ -90,7 +91,16 @@ async def _of_attempts(desk: Desk, client: Client) -> list[str]:
         told = taken if state in _ON_THE_BALANCE else 0, taken if state == "voided" else 0
         if taken != loaded + returned or told != (loaded, returned):
             found.append(f"{key} is {state}: {taken} taken, {loaded} on the balance, {returned} given back")
-    return [*found, *(f"{amount} loaded, and no charge of the provider's for it" for amount in loads.values())]
+    found += [f"{amount} loaded, and no charge of the provider's for it" for amount in loads.values()]
+    listed = [_line(books, key) for key in charges]
+    return [*found, *(f"the provider's list: {one}" for one in settlement.compare(listed, attempts))]
+
+
+def _line(books: Books, key: str) -> settlement.SettlementLine:
+    """As the provider would list it for the daily reconciliation."""
+    charge, void = books.charges[key], books.voids.get(key)
+    result: Literal["charged", "voided"] = "voided" if void is not None and void.deed is Deed.VOIDED else "charged"
+    return settlement.SettlementLine(key, result, charge.amount_minor, charge.currency)
 
 
 async def _journal(
