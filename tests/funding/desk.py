@@ -114,10 +114,10 @@ class Desk:
         listener = ListenerSettings(dialect=DIALECT.name, host=HOST, port=0, request_deadline_seconds=8.0)
         try:
             async with trio.open_nursery() as nursery:
+                address = await nursery.start(partial(serve_listener, listener, loop.intake, dialect=DIALECT))
                 await nursery.start(top_ups.run)
                 nursery.start_soon(loop.run, units[0])
                 nursery.start_soon(withdrawals.run, self.counter.unit(programs=programs))
-                address = await nursery.start(partial(serve_listener, listener, loop.intake, dialect=DIALECT))
                 yield Daemon(self, loop, top_ups, address)
                 top_ups.close()
                 nursery.cancel_scope.cancel()
