@@ -205,10 +205,15 @@ class FundingUnit(UnitOfWork):
             return []
         books = sheet.books
         cards = [books.cards[order.item.pan_lookup] for _, order in short]
-        zones = {card.account_id: _policy(self._programs[card.program]).time_zone for card in cards}
         known = await load_attempts(
             connection, [(card.account_id, order.item.key) for card, (_, order) in zip(cards, short, strict=True)]
         )
+        # What has an attempt already may be of a program that tops up no more.
+        zones = {
+            card.account_id: _policy(self._programs[card.program]).time_zone
+            for card, (_, order) in zip(cards, short, strict=True)
+            if (card.account_id, order.item.key) not in known
+        }
         sources = await load_sources(connection, list(zones))
         usages = await load_usages(connection, zones, books.now)
         parked: list[tuple[int, Parked]] = []
