@@ -33,8 +33,8 @@ from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, Invarian
 from switch.contracts.funding import FundingProvider, Unavailable, Unknown
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
-from switch.funding.action import BookPurchase, CallCharge, CallQuery, CallVoid
-from switch.funding.attempt import Attempt, Cause
+from switch.funding.action import BookPurchase, CallCharge, CallQuery, CallVoid, TakeBack
+from switch.funding.attempt import Attempt, AttemptState, Cause, PurchaseState
 from switch.funding.breaker import Breaker, admit, answered, report
 from switch.funding.event import ChargeAnswered, Event, PurchaseRefused, QueryAnswered, Recover, Tick, VoidAnswered
 from switch.funding.http import open_http_provider
@@ -233,9 +233,12 @@ class TopUps:
         return parked, item
 
     async def _recovered(self, row: AttemptRow) -> None:
-        """What a daemon has left. Nobody waits for its purchase any more."""
-        self.stats.recovered += 1
-        log.warning("top_up_recovered", key=row.message_key.hex(), state=row.state)
+        """What a daemon has left; nobody waits for its purchase any more. Or one whose purchase was reversed."""
+        if row.state == AttemptState.BOOKED:
+            log.info("top_up_undone", key=row.message_key.hex())
+        else:
+            self.stats.recovered += 1
+            log.warning("top_up_recovered", key=row.message_key.hex(), state=row.state)
         try:
             await self._drive(row, Recover(), None)
         finally:
@@ -264,6 +267,9 @@ class TopUps:
                     gone = waiting is None or waiting.arrival.settled
                     told = PurchaseRefused(Cause.TOO_LATE) if gone else None
                     continue
+                if any(isinstance(action, TakeBack) for action in step.made.actions):
+                    told = None
+                    continue
                 assert attempt.due_at is not None, "it has not ended"
                 told = Tick()
                 with trio.move_on_after(max(0.0, (attempt.due_at - self._clock()).total_seconds())):
@@ -272,7 +278,8 @@ class TopUps:
 
     async def _step(self, row: AttemptRow, event: Event | None, waiting: _Waiting | None) -> Advance:
         """One commit, however often it takes; then what it means is said."""
-        name = "book" if event is None else type(event).__name__.lower()
+        asked = "takeback" if row.state == AttemptState.BOOKED else "book"
+        name = asked if event is None else type(event).__name__.lower()
         while True:
             item = waiting.item if waiting is not None and event is None else None
             step = Advance(event, self._settings.pace, self.owner, item, budget_answer=self._budget_answer(waiting))
@@ -288,7 +295,7 @@ class TopUps:
                 continue
             except JournalRefused as exc:
                 log.error("top_up_refused", error=str(exc), key=row.message_key.hex(), told=name)
-                if event is None:
+                if name == "book":
                     event, name = PurchaseRefused(Cause.TOO_LATE), "purchaserefused"
                 await trio.sleep(_RETRY_SECONDS)
                 continue
@@ -318,7 +325,8 @@ class TopUps:
             log.error("top_up_alert", key=key.hex(), provider=attempt.provider, state=attempt.state, what=text)
         log.info("top_up", key=key.hex(), state=attempt.state, cause=attempt.cause, purchase=attempt.purchase)
         if attempt.ended and step.moved:
-            self.stats.ends[attempt.state] += 1
+            kept = attempt.state is AttemptState.BOOKED and attempt.purchase is PurchaseState.REVERSED
+            self.stats.ends["kept" if kept else attempt.state] += 1
         self._fault(f"after:{attempt.state}")
         if waiting is None:
             return

@@ -15,10 +15,10 @@ import msgspec
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.contracts.top_up import CardholderPolicy
-from switch.funding.action import Alert, CreditBalance, DeclinePurchase, Notify
+from switch.funding.action import Alert, CreditBalance, DebitBalance, DeclinePurchase, Notify
 from switch.funding.attempt import Attempt, AttemptState, Cause, PurchaseState
 from switch.funding.breaker import Breaker
-from switch.funding.event import Booked, Event, PurchaseRefused
+from switch.funding.event import Booked, Event, PurchaseRefused, PurchaseUndone
 from switch.funding.machine import begin, step
 from switch.funding.move import Step
 from switch.funding.pace import Pace
@@ -168,9 +168,10 @@ class Planning:
 class Advance:
     """One step of an attempt; for :meth:`FundingUnit.move`.
 
-    ``event`` None asks whether the purchase of ``item`` can be approved, now that the money is there. ``owner`` is who
-    believes to drive the attempt; empty where a person settles it. ``budget_answer`` is given instead of the decline
-    where the budget is spent. Afterwards ``made`` has what the machine said, and
+    ``event`` None asks whether the purchase of ``item`` can be approved, now that the money is there; or, where it was
+    approved and reversed, whether that money is still there. ``owner`` is who believes to drive the attempt; empty
+    where a person settles it. ``budget_answer`` is given instead of the decline where the budget is spent. Afterwards
+    ``made`` has what the machine said, and
 
     - ``lost``: another daemon drives the attempt; nothing was done.
     - ``again``: something had to be done first; tell the event once more.
@@ -236,10 +237,13 @@ class Advance:
         return Change(_moved(row, made.attempt), "; ".join([*([self._note] if self._note else []), *self.alerts]))
 
     def _ask_issuer(self, purchase: Purchase, attempt: Attempt, now: datetime) -> Event | None:
+        if attempt.state is AttemptState.BOOKED:
+            if self._item is not None:  # by a commit that was in doubt
+                self.decision = Decision(answer=purchase.message.answer)
+            if attempt.ended:
+                return None
+            return PurchaseUndone(purchase.books.holds_top_up(purchase.attempt.account_id, attempt.charged_minor))
         assert self._item is not None, "only who has the purchase asks for it"
-        if attempt.state is AttemptState.BOOKED:  # by a commit that was in doubt
-            self.decision = Decision(answer=purchase.message.answer)
-            return None
         if attempt.state is not AttemptState.CHARGED:
             return None
         if now >= attempt.budget_until:
@@ -267,6 +271,8 @@ class Advance:
                     self.declined = answer
                 case CreditBalance(amount_minor=credited):
                     books.credit_top_up(row.account_id, load_key(row.key), credited)
+                case DebitBalance(amount_minor=debited):
+                    books.debit_top_up(row.account_id, load_key(row.key), debited)
                 case Notify(notice, amount_minor, currency):
                     facts: dict[str, str | int] = {"amount": amount_minor, "currency": currency}
                     books.notify(row.account_id, row.message_key, f"funding_{notice}", facts)

@@ -136,6 +136,27 @@ class Desk:
             return True
         return False
 
+    async def dies_undoing_at(self, point: str, client: Client, amount_minor: int = 1_500) -> bool:
+        """A daemon approves a purchase, hears its reversal and dies there; whether it came that far."""
+        reversing = False
+
+        def fault(here: str) -> None:
+            if reversing and here == point:
+                raise Killed
+
+        try:
+            async with self.daemon(fault) as daemon:
+                request = daemon.purchase(client, amount_minor)
+                assert await daemon.ask(request) == "approved"
+                reversing = True
+                assert await daemon.ask(self.counter.undo(client, request)) == "reversal_accepted"
+                await trio.sleep(10)
+        except BaseExceptionGroup as group:
+            if group.split(Killed)[1] is not None:
+                raise
+            return True
+        return False
+
     async def client(self, balance_minor: int = 1_000, *, source: bool = True) -> Client:
         """A card whose holder has registered a source."""
         client = await on_asyncio(self.counter.client, balance_minor)
@@ -179,6 +200,11 @@ class Desk:
             while not (rows := await self.attempts(client)) or rows[-1].state not in states:  # noqa: ASYNC110 -- a row tells nobody
                 await trio.sleep(0.01)
 
+    async def notices(self, client: Client) -> list[str]:
+        """Their kinds, in order."""
+        rows = await on_asyncio(self.counter.table, "notification", client)
+        return [row["kind"] for row in sorted(rows, key=lambda row: row["notification_id"])]
+
     async def path(self, client: Client) -> list[str]:
         """The states that the client's only attempt went through, by its steps."""
         rows = await on_asyncio(self.counter.table, "funding_step", client)
@@ -194,7 +220,7 @@ class Desk:
 
         async def loaded() -> int:
             total: int = await (await self.counter.root()).fetchval(
-                "SELECT coalesce(sum(amount), 0)::bigint FROM journal_entry WHERE cause = 'top_up'"
+                "SELECT coalesce(sum(posted_delta), 0)::bigint FROM journal_entry WHERE cause = 'top_up'"
                 " AND account_id = ANY ($1)",
                 [client.account_id for client in clients],
             )

@@ -26,7 +26,9 @@ from switch.funding.action import (
     CallCharge,
     CallQuery,
     CallVoid,
+    DebitBalance,
     DeclinePurchase,
+    Notice,
     Notify,
     SetTimer,
 )
@@ -36,6 +38,7 @@ from switch.funding.event import (
     ChargeAnswered,
     Event,
     PurchaseRefused,
+    PurchaseUndone,
     QueryAnswered,
     Recover,
     Tick,
@@ -70,6 +73,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     VoidAnswered(2, Unknown("x")),
     *(PurchaseRefused(cause) for cause in (Cause.REVERSED, Cause.TOO_LATE)),
+    *(PurchaseUndone(unspent) for unspent in (True, False)),
 )
 
 
@@ -267,6 +271,31 @@ def test_a_void_of_what_the_provider_denies_is_not_credited_and_a_person_can_set
     assert (world.attempt.state, world.credited) == (AttemptState.VOID_REQUESTED, [])
     world.tell(QueryAnswered(world.attempt.calls, NotCharged()))
     assert world.attempt.state is AttemptState.VOIDED
+
+
+def test_the_money_of_a_reversed_purchase_goes_back_unless_it_is_spent() -> None:
+    for spent, refuse, expected in (
+        (False, False, ("voided", 0, [Notice.TOPPED_UP, Notice.RETURNED])),
+        (False, True, ("credited", AMOUNT, [Notice.TOPPED_UP, Notice.CREDITED])),
+        (True, False, ("booked", AMOUNT, [Notice.TOPPED_UP])),
+    ):
+        world = World()
+        STATES["booked, reversed"][1](world)
+        world.spent_elsewhere = spent
+        world.settle(Moods(refuse=refuse))
+        world.check_end()
+        told = [notice.notice for notice in world.notices]
+        assert (world.attempt.state, world.loaded_minor, told) == expected
+        assert world.attempt.purchase is PurchaseState.REVERSED
+
+
+def test_it_leaves_the_balance_in_the_step_that_asks_for_the_void() -> None:
+    world = World()
+    STATES["booked, reversed"][1](world)
+    after, actions = step(world.attempt, PurchaseUndone(unspent=True), T0, PACE)
+    assert after.state is AttemptState.VOID_REQUESTED
+    assert [type(action) for action in actions] == [DebitBalance, CallVoid, SetTimer]
+    assert step(after, PurchaseUndone(unspent=True), T0, PACE) == Step(after)
 
 
 def test_silence_is_asked_about_ever_less_often_and_a_person_is_called_once() -> None:

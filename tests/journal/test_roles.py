@@ -88,6 +88,7 @@ DAEMON = {
     "record_funding",
     "keep_driving",
     "claim_funding",
+    "undo_funding",
 }
 ISSUING = DAEMON | {
     "open_account",
