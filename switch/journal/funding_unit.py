@@ -57,6 +57,12 @@ _LOOK = """
                 WHERE x.account_id = m.account_id AND x.network_reference = m.network_reference
                   AND x.network_reference <> '' AND x.card_id = m.card_id AND x.network = m.network
                   AND x.kind IN ('authorization_advice', 'financial_advice') AND x.decided_at >= m.decided_at
+           ) OR EXISTS (
+               SELECT 1 FROM message_key x
+                WHERE x.account_id = m.account_id AND x.original_stan = m.stan AND x.original_stan <> ''
+                  AND x.original_transmitted = m.transmitted AND x.original_transmitted <> ''
+                  AND x.card_id = m.card_id AND x.network = m.network
+                  AND x.kind IN ('authorization_advice', 'financial_advice') AND x.decided_at >= m.decided_at
            ) AS advised
       FROM funding_attempt f
       JOIN message_key m ON m.account_id = f.account_id AND m.key = f.message_key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from simulators.funding_source.faults import Fault, FaultKind
 from switch.contracts.message import Kind, StandIn
 from switch.contracts.top_up import TopUpPolicy
 from tests.funding.desk import at_the_desk
-from tests.issuer.support import a_program
+from tests.issuer.support import a_program, original_of
 from tests.journal.server import Database
 
 K = FaultKind
@@ -75,13 +76,14 @@ async def test_others_go_on_while_one_waits(database: Database, tmp_path: Path) 
         await desk.check(client)
 
 
-async def test_it_is_reversed_while_it_waits(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{}, {"retrieval_reference": ""}], ids=["all references", "DE90 alone"])
+async def test_it_is_reversed_while_it_waits(database: Database, tmp_path: Path, changes: dict[str, str]) -> None:
     async with at_the_desk(database, tmp_path, SLOW) as desk, desk.daemon() as daemon:
         client = await desk.client(1_000)
         request = daemon.purchase(client)
         await daemon.say(request)
         await desk.until(client, "sent")
-        assert await daemon.ask(desk.counter.undo(client, request)) == "reversal_accepted"
+        assert await daemon.ask(desk.counter.undo(client, request, **changes)) == "reversal_accepted"
         (attempt,) = await desk.ended(client)
         assert attempt.state == "voided"
         assert await daemon.ask(request) == "insufficient_funds"
@@ -116,26 +118,31 @@ async def test_the_budget_is_spent(database: Database, tmp_path: Path, policy: s
         await desk.check(client)
 
 
-async def test_the_network_decides_it_meanwhile(database: Database, tmp_path: Path) -> None:
-    """A stand-in advice books the purchase, whatever the balance; the top-up must not book it again."""
-    async with at_the_desk(database, tmp_path, SLOW) as desk, desk.daemon() as daemon:
+@pytest.mark.parametrize("named_by", ["retrieval_reference", "original"])
+@pytest.mark.parametrize(
+    ("kind", "figures"), [(Kind.AUTHORIZATION_ADVICE, (1_000, 1_500)), (Kind.FINANCIAL_ADVICE, (-500, 0))]
+)
+async def test_the_network_decides_it_meanwhile(
+    database: Database, tmp_path: Path, kind: Kind, figures: tuple[int, int], named_by: str
+) -> None:
+    """Its advice books the purchase, whatever the balance; the top-up, which is large, must not book it again."""
+    programs = {"plain": a_program(top_up=TopUpPolicy(currency="JPY", minimum_minor=5_000))}
+    async with at_the_desk(database, tmp_path, SLOW, programs=programs) as desk, desk.daemon() as daemon:
         client = await desk.client(1_000)
         request = daemon.purchase(client)
         waiting = await daemon.say(request)
         await desk.until(client, "sent")
-        advice = desk.counter.request(
-            client,
-            Kind.AUTHORIZATION_ADVICE,
-            1_500,
-            retrieval_reference=request.retrieval_reference,
-            stand_in=StandIn.APPROVED,
-        )
+        names: dict[str, Any] = {
+            "retrieval_reference": {"retrieval_reference": request.retrieval_reference},
+            "original": {"retrieval_reference": "", "original": original_of(request)},
+        }
+        advice = desk.counter.request(client, kind, 1_500, stand_in=StandIn.APPROVED, **names[named_by])
         assert await daemon.ask(advice) == "advice_accepted"
         (attempt,) = await desk.ended(client)
         assert attempt.state == "voided"
         await daemon.settled(waiting)
         assert str(desk.line.sent[-1].reason) == "insufficient_funds"
-        assert await desk.figures(client) == (1_000, 1_500)
+        assert await desk.figures(client) == figures
         await desk.check(client)
 
 
