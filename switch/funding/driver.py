@@ -75,6 +75,7 @@ class TopUpStats:
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)  # by call and by what it came to
     recovered: int = 0
     alerts: int = 0
+    overdue: Counter[int] = field(default_factory=Counter)  # by the threshold, in seconds
 
 
 class _Waiting(NamedTuple):
@@ -157,10 +158,13 @@ class TopUps:
 
     async def _keep_driving(self, nursery: trio.Nursery) -> None:
         """Says that this daemon lives, and goes on with what others, or a broken commit, have left."""
-        lease, away = self._settings.lease_seconds, False
+        lease, away, look_at = self._settings.lease_seconds, False, trio.current_time()
         while not self._closing.is_set():
             try:
                 rows = await on_asyncio(self._keeper.keep_driving, self.owner, lease, _CLAIMS_MAX)
+                if trio.current_time() >= look_at:
+                    await self._alert_overdue()
+                    look_at = trio.current_time() + lease
             except (DatabaseUnavailable, JournalRefused) as exc:
                 if not away:
                     log.warning("top_ups_wait_for_database", error=str(exc))
@@ -173,6 +177,18 @@ class TopUps:
                         nursery.start_soon(self._guarded, self._recovered, row)
             with trio.move_on_after(lease / 4):
                 await self._closing.wait()
+
+    async def _alert_overdue(self) -> None:
+        """Attempts of any daemon: who sees one first tells of it."""
+        for row in await on_asyncio(self._keeper.alert_overdue, self._settings.overdue_seconds):
+            self.stats.overdue[row.after_seconds] += 1
+            log.error(
+                "top_up_overdue",
+                key=row.message_key.hex(),
+                provider=row.provider,
+                state=row.state,
+                after_seconds=row.after_seconds,
+            )
 
     async def _guarded(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
         """One purchase's defect must not stop the others; its attempt is taken up again."""

@@ -69,6 +69,7 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     waiting_max: int = 1_000  # purchases that wait at once; what comes beyond is declined as it would be without top-up
     connections: int = 2  # to the database, for attempts
     lease_seconds: float = 5.0  # after which the attempts of a daemon that is gone are taken over
+    overdue_seconds: tuple[int, ...] = (60, 3_600, 86_400)  # after each an attempt that is open still is alerted, once
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the key, on a value that can't work."""
@@ -79,6 +80,8 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         _within("waiting_max", self.waiting_max, 1, 100_000)
         _within("connections", self.connections, 1, 100)
         _within("lease_seconds", self.lease_seconds, 0.3, 600)
+        for seconds in self.overdue_seconds:
+            _within("overdue_seconds", seconds, 1, 31_536_000)
         for provider in self.provider:
             if self.pace.answer_seconds <= provider.answer_seconds:
                 longest = f"{provider.answer_seconds} (answer_seconds of {provider.name})"

@@ -11,9 +11,11 @@ from switch.journal.connection import Connection, translated
 __all__ = [
     "AttemptRow",
     "MoveRow",
+    "OverdueRow",
     "SourceRow",
     "StepShown",
     "UsageRow",
+    "alert_overdue",
     "attempts_of",
     "load_attempt",
     "load_sources",
@@ -86,6 +88,15 @@ class UsageRow(NamedTuple):
     wishes: str | None  # JSON; None where the cardholder has said nothing
 
 
+class OverdueRow(NamedTuple):
+    """An attempt that is open still, so long after its charge or void was begun."""
+
+    message_key: bytes
+    provider: str
+    state: str
+    after_seconds: int
+
+
 class StepShown(NamedTuple):
     """A step of an attempt, for people."""
 
@@ -127,6 +138,13 @@ _STEPS = """
     SELECT at, before, after, purchase, cause, note FROM funding_step
      WHERE account_id = $1 AND message_key = $2 ORDER BY step_id
 """
+
+
+async def alert_overdue(connection: Connection, thresholds: Sequence[int], now: datetime) -> list[OverdueRow]:
+    """Attempts that have passed one of the thresholds, in seconds, each once for each of them; and their notices."""
+    with translated():
+        rows = await connection.fetch("SELECT * FROM alert_funding($1, $2)", thresholds, now)
+    return [OverdueRow(*row.values()) for row in rows]
 
 
 async def load_attempt(connection: Connection, account_id: int, message_key: bytes) -> AttemptRow | None:

@@ -26,8 +26,10 @@ from switch.journal.connection import Connection, Overtaken, translated
 from switch.journal.funding_rows import (
     AttemptRow,
     MoveRow,
+    OverdueRow,
     SourceRow,
     UsageRow,
+    alert_overdue,
     attempts_of,
     load_attempt,
     load_sources,
@@ -159,6 +161,13 @@ class FundingUnit(UnitOfWork):
                     return []
                 await connection.execute("SELECT claim_funding($1, $2)", owner, attempts_max)
             return await attempts_of(connection, "owner = $1 AND wake_at IS NOT NULL", owner)
+
+    async def alert_overdue(self, thresholds: Sequence[int]) -> list[OverdueRow]:
+        """What nobody was told of yet; see :func:`switch.journal.funding_rows.alert_overdue`."""
+        if not thresholds:
+            return []
+        with self._under_watch():
+            return await alert_overdue(await self._connected(), thresholds, self._clock())
 
     async def _without_locks(
         self,

@@ -82,6 +82,7 @@ class Desk:
     budget_seconds: float = 6.0
     budget_answer: Literal["declined", "unavailable"] = "declined"
     programs: dict[str, Any] = field(default_factory=dict)
+    overdue_seconds: tuple[int, ...] = ()
     lookup: Lookup = field(default_factory=Lookup)
     line: Line = field(default_factory=Line)
 
@@ -98,6 +99,7 @@ class Desk:
             budget_answer=self.budget_answer,
             pace=PACE,
             lease_seconds=LEASE,
+            overdue_seconds=self.overdue_seconds,
         )
         database, programs = self.counter.database.settings(), self.programs
         ways = ["", dsn, dsn, dsn]
@@ -136,7 +138,13 @@ class Desk:
             return True
         return False
 
-    async def dies_undoing_at(self, point: str, client: Client, amount_minor: int = 1_500) -> bool:
+    async def go_on(self, client: Client) -> None:
+        """By the clock on the wall, a daemon brings to an end what was left."""
+        self.counter.now = None
+        async with self.daemon():
+            await self.ended(client)
+
+    async def dies_undoing_at(self, point: str, client: Client, *, reversed_at: datetime | None = None) -> bool:
         """A daemon approves a purchase, hears its reversal and dies there; whether it came that far."""
         reversing = False
 
@@ -146,9 +154,9 @@ class Desk:
 
         try:
             async with self.daemon(fault) as daemon:
-                request = daemon.purchase(client, amount_minor)
+                request = daemon.purchase(client)
                 assert await daemon.ask(request) == "approved"
-                reversing = True
+                reversing, self.counter.now = True, reversed_at
                 assert await daemon.ask(self.counter.undo(client, request)) == "reversal_accepted"
                 await trio.sleep(10)
         except BaseExceptionGroup as group:

@@ -89,6 +89,7 @@ DAEMON = {
     "keep_driving",
     "claim_funding",
     "undo_funding",
+    "alert_funding",
 }
 ISSUING = DAEMON | {
     "open_account",
