@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from switch.contracts.funding import AMOUNT_MINOR_MAX
 from switch.contracts.top_up import CardholderPolicy, TopUpPolicy
 from switch.funding.breaker import Breaker, allows
 
@@ -106,6 +107,7 @@ def plan(
 def _over(amount_minor: int, policy: TopUpPolicy, usage: TopUpUsage) -> NoPlan | None:
     for reason, value, most in (
         (WhyNot.OVER_TOP_UP_CAP, amount_minor, policy.top_up_max_minor),
+        (WhyNot.OVER_TOP_UP_CAP, amount_minor, AMOUNT_MINOR_MAX),
         (WhyNot.OVER_DAILY_CAP, usage.day_minor + amount_minor, policy.daily_max_minor),
         (WhyNot.OVER_DAILY_COUNT, usage.day_count + 1, policy.daily_count_max),
         (WhyNot.OVER_MONTHLY_CAP, usage.month_minor + amount_minor, policy.monthly_max_minor),

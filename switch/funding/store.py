@@ -250,8 +250,13 @@ class Advance:
             return PurchaseRefused(Cause.BUDGET_SPENT)
         if purchase.advised:
             return PurchaseRefused(Cause.TOO_LATE)
+        step = case.Step(
+            "top_up",
+            "charged",
+            {"attempt": attempt.key, "amount": attempt.charged_minor, "provider": attempt.provider},
+        )
         decision = purchase.books.book_topped_up(
-            self._item, purchase.message, attempt.charged_minor, load_key(attempt.key)
+            self._item, purchase.message, attempt.charged_minor, load_key(attempt.key), step
         )
         if not decision.reason.approves:
             return PurchaseRefused(_CAUSES.get(decision.reason, Cause.TOO_LATE))

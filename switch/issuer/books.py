@@ -138,6 +138,7 @@ class Books:
         self.item_steps: list[ItemStep] = []
         self.notices: list[Notice] = []
         self.undone: list[Undone] = []
+        self.retraced: dict[tuple[int, bytes], tuple[Step, ...]] = {}  # of purchases that were parked
         self.holds_expired = 0
 
     def remember(self, message: StoredMessage, decided_at: datetime) -> None:
@@ -188,8 +189,11 @@ class Books:
         self._apply(item, case, decision)
         return decision
 
-    def book_topped_up(self, item: Item, parked: StoredMessage, amount_minor: int, load_key: bytes) -> Decision:
-        """Decides a parked purchase again, with so much more to spend. Only an approval books anything for it.
+    def book_topped_up(
+        self, item: Item, parked: StoredMessage, amount_minor: int, load_key: bytes, step: Step
+    ) -> Decision:
+        """Decides a parked purchase again, with so much more to spend. Only an approval books anything for it, and its
+        trace begins with ``step``, which tells of the top-up.
 
         The load has a key of its own: accounting meets it beside the provider's list, not beside the purchase.
         """
@@ -210,7 +214,9 @@ class Books:
         settled = msgspec.structs.replace(
             parked, state=MessageState.ANSWERED, answer=answer, moved_minor=decision.moved_minor, hold_id=hold_id
         )
-        decision = msgspec.structs.replace(decision, answer=answer, remember_as=None, resolved=settled)
+        trace = (step, *decision.trace)
+        self.retraced[parked.account_id, parked.key] = trace
+        decision = msgspec.structs.replace(decision, answer=answer, trace=trace, remember_as=None, resolved=settled)
         self._apply(item, self._case(item, account=self.accounts[parked.account_id]), decision)
         return decision
 

@@ -35,7 +35,7 @@ from switch.journal.funding_rows import (
     load_sources,
     load_usage,
 )
-from switch.journal.rows import Row, account_of, stored_of
+from switch.journal.rows import Row, account_of, stored_of, trace_json
 from switch.journal.unit import UnitOfWork, beside_values, unit_values
 
 __all__ = ["Change", "FundingUnit", "Parked", "Purchase", "Short"]
@@ -74,7 +74,7 @@ _LOOK = """
 _RECORD_STEP = "SELECT record_funding($1, $2)"
 # The account first, as everywhere: its lock is what others wait for.
 _RECORD_ALL = """SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9), record_beside($10, $11, $12, $13),
-    record_funding($14, $15)
+    record_funding($14, $15), retrace_topped_up($16)
 """
 
 
@@ -264,7 +264,10 @@ class FundingUnit(UnitOfWork):
         attempts: Sequence[AttemptRow],
         moves: Sequence[MoveRow],
     ) -> None:
-        await connection.fetchval(_RECORD_ALL, *unit_values(books, versions), *beside_values(books), attempts, moves)
+        traces = [(*ref, trace_json(trace)) for ref, trace in books.retraced.items()]
+        await connection.fetchval(
+            _RECORD_ALL, *unit_values(books, versions), *beside_values(books), attempts, moves, traces
+        )
         self.holds_expired += books.holds_expired
 
     async def _short(self, connection: Connection, books: Books, item: Item) -> Short:

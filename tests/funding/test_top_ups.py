@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from simulators.funding_source.faults import Fault, FaultKind
 from switch.contracts.message import Kind, StandIn
 from switch.contracts.top_up import TopUpPolicy
+from switch.journal import reads
+from switch.journal.bridge import on_asyncio
 from tests.funding.desk import at_the_desk
 from tests.issuer.support import a_program, original_of
 from tests.journal.server import Database
@@ -46,6 +49,21 @@ async def test_a_purchase_that_is_short(database: Database, tmp_path: Path, row:
         assert (attempt.state, attempt.amount) == (end, 500)
         assert await desk.figures(client) == figures
         await desk.check(client)
+
+
+async def test_an_approval_tells_how_it_was_decided_after_the_top_up(database: Database, tmp_path: Path) -> None:
+    async with at_the_desk(database, tmp_path) as desk, desk.daemon() as daemon:
+        client = await desk.client(1_000)
+        assert await daemon.ask(daemon.purchase(client)) == "approved"
+        assert await daemon.ask(daemon.purchase(client, 1_000_000_000_000)) == "insufficient_funds"
+        (attempt,) = await desk.ended(client)
+        connection = await on_asyncio(desk.counter.staff)
+        refused, approved = await on_asyncio(partial(reads.explain, connection, account_id=client.account_id, key=None))
+        first, last = approved["trace"][0], approved["trace"][-1]
+        assert (first["rule"], first["verdict"]) == ("top_up", "charged")
+        assert first["seen"] == {"attempt": attempt.key, "amount": 500, "provider": "acme"}
+        assert (last["rule"], last["verdict"], last["seen"]["spendable"]) == ("funds", "pass", 1_500)
+        assert (refused["trace"][-1]["rule"], refused["trace"][-1]["verdict"]) == ("top_up", "over_top_up_cap")
 
 
 async def test_a_single_message_is_posted(database: Database, tmp_path: Path) -> None:

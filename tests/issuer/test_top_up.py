@@ -13,6 +13,7 @@ from switch.issuer.stored import MessageState
 from tests.issuer.support import Desk, a_card, a_program, verdict
 
 STEP = Step("top_up", "parked", {})
+CHARGED = Step("top_up", "charged", {"attempt": "a-1", "amount": 500})
 
 
 def topping_up(**changes: object) -> Program:
@@ -82,10 +83,11 @@ def test_load_and_purchase_are_booked_together(kind: Kind, balance: tuple[int, i
     desk = Desk(1_000, program=topping_up())
     request, _ = parked(desk, kind=kind)
     stored = desk.stored(request)
-    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load")
+    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load", CHARGED)
     desk.books.check_invariants([desk.loaded])
     assert decision.reason is Reason.APPROVED
     assert desk.balance == balance
+    assert decision.trace[0] == CHARGED and decision.trace[-1].rule == "funds"
     assert [(booking.cause, booking.key == b"load") for booking in desk.books.bookings] == [
         ("top_up", True),
         ("message", False),
@@ -100,7 +102,7 @@ def test_what_is_short_still_books_nothing() -> None:
     request, _ = parked(desk)
     assert desk.ask(Kind.AUTHORIZATION, 300).reason is Reason.APPROVED
     stored = desk.stored(request)
-    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load")
+    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load", CHARGED)
     assert decision.reason is Reason.INSUFFICIENT_FUNDS
     assert desk.entries == [("hold", 300)]
     desk.books.decline_parked(stored, stored.answer)
@@ -125,7 +127,7 @@ def test_a_card_that_is_locked_meanwhile_is_not_approved() -> None:
     for lookup in desk.books.cards:
         desk.books.cards[lookup] = a_card(locked=True)
     stored = desk.stored(request)
-    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load")
+    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load", CHARGED)
     assert decision.reason is Reason.CARD_LOCKED
     assert desk.entries == []
 

@@ -90,6 +90,7 @@ DAEMON = {
     "claim_funding",
     "undo_funding",
     "alert_funding",
+    "retrace_topped_up",
 }
 ISSUING = DAEMON | {
     "open_account",
