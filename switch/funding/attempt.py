@@ -31,6 +31,9 @@ to a safe end by itself.
                 voids then                                           │         └── the money is spent ──▶ booked
                                                                      └── it leaves the balance ──▶ void requested
 
+``declined`` and ``not charged`` end the attempt alone, and not the purchase, where another source can be asked in time:
+the next attempt begins in the same commit (``passed on``). So at most one attempt for a purchase may take money for it.
+
 A provider that says *charged* after it has said *declined* or *not charged* is believed about the money (an edge to
 ``void requested``, with an alert), because that is what has to be given back.
 """
@@ -69,6 +72,7 @@ class PurchaseState(StrEnum):
     WAITING = "waiting"
     APPROVED = "approved"
     DECLINED = "declined"
+    PASSED_ON = "passed_on"  # the next attempt is made for it: nothing was taken by this one, and nothing will be
     REVERSED = "reversed"  # as a whole, after it was approved, where the program then voids the charge
 
 
@@ -146,9 +150,10 @@ _TAKEN = frozenset({_S.CHARGED, _S.BOOKED, _S.VOID_REQUESTED, _S.VOIDED, _S.CRED
 class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One row.
 
-    Invariants: an approved purchase is booked, and what is booked is approved, or was until it was reversed; booked
-    money is exactly what was asked for; what was taken is known from ``charged`` on and unknown before; a waiting
-    purchase stands where it can still be approved; an end has nothing due, unless its purchase was reversed.
+    Invariants: an approved purchase is booked, and what is booked is approved, or was until it was reversed; what is
+    passed on has taken nothing, but by contradiction; booked money is exactly what was asked for; what was taken is
+    known from ``charged`` on and unknown before; a waiting purchase stands where it can still be approved; an end has
+    nothing due, unless its purchase was reversed.
     """
 
     key: str  # the charge's idempotency key; the other calls' keys begin with it
@@ -192,6 +197,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             self.amount_minor > 0
             and (not approved or self.state is _S.BOOKED)
             and (self.state is not _S.BOOKED or approved or was_reversed)
+            and (self.purchase is not PurchaseState.PASSED_ON or self.state not in (*_MAY_WAIT, _S.BOOKED))
             and (not was_reversed or (exact and self.state in _MAY_BE_REVERSED))
             and (not self.waiting or self.state in _MAY_WAIT)
             and (self.waiting or self.state not in _MUST_WAIT)

@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -30,7 +31,7 @@ import structlog
 import trio
 
 from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken, JournalRefused
-from switch.contracts.funding import FundingProvider, Unavailable, Unknown
+from switch.contracts.funding import Charged, FundingProvider, Unavailable, Unknown
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.funding.action import BookPurchase, CallCharge, CallQuery, CallVoid, TakeBack
@@ -230,7 +231,7 @@ class TopUps:
     async def _park(self, arrival: Arrival, item: Item) -> tuple[Parked | None, Item]:
         """None: the database is away; the item then knows what may have been committed."""
         left = min(self._settings.budget_seconds, arrival.deadline - trio.current_time() - _MARGIN_SECONDS)
-        planning = Planning(self.owner, self._providers, self.breakers, timedelta(seconds=max(0.0, left)))
+        planning = self._planning(timedelta(seconds=max(0.0, left)))
         try:
             self._fault("before:park")
             parked = await self._using(lambda unit: on_asyncio(unit.park, item, planning))
@@ -261,7 +262,14 @@ class TopUps:
             self._driven.pop(row.message_key, None)
 
     async def _drive(self, row: AttemptRow, event: Event, waiting: _Waiting | None) -> None:
-        """To its end; or until another daemon drives it."""
+        """To its end, and that of those which follow it; or until another daemon drives it."""
+        following: AttemptRow | None = row
+        while following is not None:
+            following, event = await self._drive_one(following, event, waiting), Tick()
+
+    async def _drive_one(self, row: AttemptRow, event: Event, waiting: _Waiting | None) -> AttemptRow | None:
+        """The attempt that follows it. Calls and their answers belong to one attempt: they are numbered anew."""
+        following: AttemptRow | None = None
         send, answers = trio.open_memory_channel[Event](_CLAIMS_MAX)
         if waiting is None and attempt_of(row).waiting:
             await self._step(row, PurchaseRefused(Cause.TOO_LATE), None)
@@ -276,6 +284,7 @@ class TopUps:
                     if isinstance(action, CallCharge | CallQuery | CallVoid):
                         calls.start_soon(self._call, attempt, action, send)
                 if attempt.ended:
+                    following = step.following
                     break
                 if step.again:
                     continue
@@ -291,17 +300,28 @@ class TopUps:
                 with trio.move_on_after(max(0.0, (attempt.due_at - self._clock()).total_seconds())):
                     told = await answers.receive()
             calls.cancel_scope.cancel()
+        return following
 
     async def _step(self, row: AttemptRow, event: Event | None, waiting: _Waiting | None) -> Advance:
         """One commit, however often it takes; then what it means is said."""
         asked = "takeback" if row.state == AttemptState.BOOKED else "book"
         name = asked if event is None else type(event).__name__.lower()
         while True:
-            item = waiting.item if waiting is not None and event is None else None
-            step = Advance(event, self._settings.pace, self.owner, item, budget_answer=self._budget_answer(waiting))
+            # Silence, doubt and time never lead to another source by themselves: only an answer does.
+            sources = isinstance(event, ChargeAnswered | QueryAnswered) and self._may_follow(event, waiting)
+            item = waiting.item if waiting is not None and (event is None or sources) else None
+            step = Advance(
+                event,
+                self._settings.pace,
+                self.owner,
+                item,
+                budget_answer=self._budget_answer(waiting),
+                planning=self._planning(timedelta(0)) if sources else None,
+                next_source=timedelta(seconds=self._settings.next_source_seconds),
+            )
             try:
                 self._fault(f"before:{name}")
-                await self._using(self._moving(row, step, item))
+                await self._using(self._moving(row, step, item, sources))
             except (DatabaseUnavailable, CommitUnknown) as exc:
                 log.warning("top_up_waits_for_database", error=str(exc), key=row.message_key.hex())
                 await trio.sleep(_RETRY_SECONDS)
@@ -324,8 +344,21 @@ class TopUps:
         return Answer(reason=Reason.UNAVAILABLE, response_code=waiting.item.response_code(Reason.UNAVAILABLE))
 
     @staticmethod
-    def _moving(row: AttemptRow, step: Advance, item: Item | None) -> Callable[[FundingUnit], Awaitable[None]]:
-        return lambda unit: on_asyncio(unit.move, row.account_id, row.message_key, step, item)
+    def _moving(
+        row: AttemptRow, step: Advance, item: Item | None, sources: bool
+    ) -> Callable[[FundingUnit], Awaitable[None]]:
+        def move(unit: FundingUnit) -> Awaitable[None]:
+            moving = partial(unit.move, turn=row.turn, with_sources=sources)
+            return on_asyncio(moving, row.account_id, row.message_key, step, item)
+
+        return move
+
+    def _may_follow(self, event: ChargeAnswered | QueryAnswered, waiting: _Waiting | None) -> bool:
+        """Whether another source is worth looking for: it costs two look-ups."""
+        return waiting is not None and not waiting.arrival.settled and not isinstance(event.answer, Charged | Unknown)
+
+    def _planning(self, budget: timedelta) -> Planning:
+        return Planning(self.owner, self._providers, self.breakers, budget)
 
     def _tell(self, row: AttemptRow, step: Advance, waiting: _Waiting | None) -> None:
         key = row.message_key
@@ -334,7 +367,7 @@ class TopUps:
             return
         attempt = step.made.attempt
         self._driven[key] = attempt.state
-        if not attempt.waiting:
+        if not attempt.waiting and step.following is None:
             self._awaited.discard(key)
         for text in step.alerts:
             self.stats.alerts += 1

@@ -31,6 +31,7 @@ __all__ = [
     "give_back",
     "keep",
     "moved",
+    "pass_on",
     "send_charge",
     "send_query",
     "send_void",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 _S = AttemptState
+_NOTHING_TAKEN = frozenset({_S.DECLINED, _S.NOT_CHARGED})
+_PROMISED = frozenset({Cause.ANSWERED, Cause.NOT_SENT})
 
 
 class Step(NamedTuple):
@@ -127,6 +130,19 @@ def end(attempt: Attempt, state: AttemptState, cause: Cause, now: datetime) -> S
     purchase = PurchaseState.DECLINED if attempt.waiting else attempt.purchase
     after = msgspec.structs.replace(moved(attempt, state, cause, now, wake_at=None), purchase=purchase, tries=0)
     return Step(after, (DeclinePurchase(cause),) if attempt.waiting else ())
+
+
+def pass_on(over: Step) -> Step | None:
+    """The same end without a decline, so that another source can be asked for the purchase.
+
+    None where it is no such end: the purchase waited until now, and the provider has promised that nothing was taken
+    and nothing will be.
+    """
+    attempt = over.attempt
+    rest = tuple(action for action in over.actions if not isinstance(action, DeclinePurchase))
+    if attempt.state not in _NOTHING_TAKEN or attempt.cause not in _PROMISED or len(rest) == len(over.actions):
+        return None
+    return Step(msgspec.structs.replace(attempt, purchase=PurchaseState.PASSED_ON), rest)
 
 
 def _long_tried(attempt: Attempt, pace: Pace) -> tuple[Alert, ...]:

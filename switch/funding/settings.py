@@ -64,6 +64,7 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     provider: tuple[ProviderSettings, ...] = ()
     budget_seconds: float = 3.0  # for which a parked purchase waits
+    next_source_seconds: float = 0.5  # of the budget that must be left for another source to be asked after a decline
     budget_answer: Literal["declined", "unavailable"] = "declined"  # when it has waited so long: 51 or 91
     pace: Pace = Pace()
     waiting_max: int = 1_000  # purchases that wait at once; what comes beyond is declined as it would be without top-up
@@ -77,6 +78,7 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if len(set(names)) != len(names):
             raise ValueError("provider: two have the same name")
         _within("budget_seconds", self.budget_seconds, 0.1, 60)
+        _within("next_source_seconds", self.next_source_seconds, 0.01, 60)
         _within("waiting_max", self.waiting_max, 1, 100_000)
         _within("connections", self.connections, 1, 100)
         _within("lease_seconds", self.lease_seconds, 0.3, 600)

@@ -169,9 +169,9 @@ class Books:
 
     # ── top-ups
 
-    def short(self, item: Item) -> int | None:
-        """What this purchase lacks as the books stand now."""
-        case = self._case(item)
+    def short(self, item: Item, *, parked: bool = False) -> int | None:
+        """What this purchase, which may be ``parked`` for a top-up, lacks as the books stand now."""
+        case = self._case(item, account=self.accounts[self.cards[item.pan_lookup].account_id] if parked else None)
         return shortfall(case, decide(case))
 
     def settle_short(self, item: Item, step: Step, state: MessageState) -> Decision:

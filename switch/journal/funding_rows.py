@@ -17,7 +17,7 @@ __all__ = [
     "UsageRow",
     "alert_overdue",
     "attempts_of",
-    "load_attempt",
+    "load_attempts",
     "load_sources",
     "load_usage",
     "open_by_state",
@@ -52,6 +52,7 @@ class AttemptRow(NamedTuple):
     moved_at: datetime
     parked_at: datetime
     owner: str
+    turn: int = 1  # which attempt for its purchase
 
 
 class MoveRow(NamedTuple):
@@ -66,6 +67,7 @@ class MoveRow(NamedTuple):
     cause: str
     note: str
     since: datetime | None  # when the attempt came to where this step begins; None for a new one
+    turn: int
 
 
 class SourceRow(NamedTuple):
@@ -109,7 +111,7 @@ class StepShown(NamedTuple):
 
 
 _COLUMNS = ", ".join(AttemptRow._fields)
-_ATTEMPT = f"SELECT {_COLUMNS} FROM funding_attempt WHERE account_id = $1 AND message_key = $2"  # noqa: S608 our own names
+_ATTEMPTS = f"SELECT {_COLUMNS} FROM funding_attempt WHERE account_id = $1 AND message_key = $2 ORDER BY turn"  # noqa: S608 our own names
 # A decline of the provider's own counts; what follows the newest success counts.
 _SOURCES = """
     SELECT s.provider, s.token, s.currency, s.preference, s.blocked, (
@@ -131,12 +133,12 @@ _USAGE = """
            (SELECT w.wishes FROM funding_wish w WHERE w.account_id = $1)
       FROM funding_attempt
      WHERE account_id = $1 AND parked_at >= date_trunc('month', $2::timestamptz, $3)
-       AND state NOT IN ('declined', 'not_charged', 'voided')
+       AND state NOT IN ('declined', 'not_charged', 'voided') AND message_key <> $4
 """
 _BY_STATE = "SELECT state, count(*) FROM funding_attempt WHERE wake_at IS NOT NULL GROUP BY state"
 _STEPS = """
     SELECT at, before, after, purchase, cause, note FROM funding_step
-     WHERE account_id = $1 AND message_key = $2 ORDER BY step_id
+     WHERE account_id = $1 AND message_key = $2 AND turn = $3 ORDER BY step_id
 """
 
 
@@ -147,11 +149,10 @@ async def alert_overdue(connection: Connection, thresholds: Sequence[int], now: 
     return [OverdueRow(*row.values()) for row in rows]
 
 
-async def load_attempt(connection: Connection, account_id: int, message_key: bytes) -> AttemptRow | None:
-    """The attempt for a parked purchase."""
+async def load_attempts(connection: Connection, account_id: int, message_key: bytes) -> list[AttemptRow]:
+    """The attempts for a parked purchase; the last one is what it waits for."""
     with translated():
-        row = await connection.fetchrow(_ATTEMPT, account_id, message_key)
-    return None if row is None else AttemptRow(*row.values())
+        return [AttemptRow(*row.values()) for row in await connection.fetch(_ATTEMPTS, account_id, message_key)]
 
 
 async def load_sources(connection: Connection, account_id: int) -> tuple[SourceRow, ...]:
@@ -160,10 +161,12 @@ async def load_sources(connection: Connection, account_id: int) -> tuple[SourceR
         return tuple(SourceRow(*row.values()) for row in await connection.fetch(_SOURCES, account_id))
 
 
-async def load_usage(connection: Connection, account_id: int, now: datetime, time_zone: str) -> UsageRow:
-    """Of the day and the month, in the time zone, that ``now`` falls into."""
+async def load_usage(
+    connection: Connection, account_id: int, now: datetime, time_zone: str, purchase: bytes
+) -> UsageRow:
+    """Of the day and the month, in the time zone, that ``now`` falls into; but for the ``purchase`` in hand."""
     with translated():
-        row = await connection.fetchrow(_USAGE, account_id, now, time_zone)
+        row = await connection.fetchrow(_USAGE, account_id, now, time_zone, purchase)
     assert row is not None, "a sum is always there"
     return UsageRow(*row.values())
 
@@ -184,10 +187,11 @@ async def open_by_state(connection: Connection) -> dict[str, int]:
         return {row["state"]: row["count"] for row in await connection.fetch(_BY_STATE)}
 
 
-async def steps_of(connection: Connection, account_id: int, message_key: bytes) -> Sequence[StepShown]:
+async def steps_of(connection: Connection, attempt: AttemptRow) -> Sequence[StepShown]:
     """Every step of an attempt, in order."""
     with translated():
-        return [StepShown(*row.values()) for row in await connection.fetch(_STEPS, account_id, message_key)]
+        rows = await connection.fetch(_STEPS, attempt.account_id, attempt.message_key, attempt.turn)
+    return [StepShown(*row.values()) for row in rows]
 
 
 async def put_source(

@@ -31,7 +31,7 @@ from switch.journal.funding_rows import (
     UsageRow,
     alert_overdue,
     attempts_of,
-    load_attempt,
+    load_attempts,
     load_sources,
     load_usage,
 )
@@ -69,7 +69,7 @@ _LOOK = """
       FROM funding_attempt f
       JOIN message_key m ON m.account_id = f.account_id AND m.key = f.message_key
       JOIN account a ON a.account_id = f.account_id
-     WHERE f.account_id = $1 AND f.message_key = $2
+     WHERE f.account_id = $1 AND f.message_key = $2 AND f.turn = $3
 """
 _RECORD_STEP = "SELECT record_funding($1, $2)"
 # The account first, as everywhere: its lock is what others wait for.
@@ -89,6 +89,7 @@ class Short(NamedTuple):
     sources: tuple[SourceRow, ...]
     usage: UsageRow
     now: datetime
+    asked: tuple[AttemptRow, ...] = ()  # for this purchase, before
 
 
 class Purchase(NamedTuple):
@@ -98,13 +99,17 @@ class Purchase(NamedTuple):
     message: StoredMessage
     advised: bool  # the network decided the purchase itself meanwhile
     books: Books
+    short: Short | None = (
+        None  # what another source could be asked for; where that was to be loaded, and it lacks money
+    )
 
 
 class Change(NamedTuple):
-    """What an attempt becomes."""
+    """What an attempt becomes, and the one that is made in its place."""
 
     attempt: AttemptRow
     note: str = ""
+    following: AttemptRow | None = None
 
 
 class Parked(NamedTuple):
@@ -138,15 +143,23 @@ class FundingUnit(UnitOfWork):
         return await self._without_locks(partial(self._park, item, plan), partial(self._lock_of, item))
 
     async def move(
-        self, account_id: int, key: bytes, work: Callable[[Purchase], Change | None], item: Item | None = None
+        self,
+        account_id: int,
+        key: bytes,
+        work: Callable[[Purchase], Change | None],
+        item: Item | None = None,
+        *,
+        turn: int = 1,
+        with_sources: bool = False,
     ) -> None:
         """One step of an attempt: ``work`` makes it; with None nothing is written. It may be called twice, and the
-        second call counts. ``item`` is the purchase itself, where it is to be decided.
+        second call counts. ``item`` is the purchase itself, where it is to be decided, or where another source may be
+        asked for it (``with_sources``).
 
         Raises as :meth:`UnitOfWork.run`, and InvariantBroken where there is no such attempt.
         """
         await self._without_locks(
-            partial(self._move, account_id, key, work, item), partial(self._lock, account_id, key)
+            partial(self._move, account_id, key, turn, work, item, with_sources), partial(self._lock, account_id, key)
         )
 
     async def keep_driving(self, owner: str, seconds: float, attempts_max: int) -> list[AttemptRow]:
@@ -206,10 +219,11 @@ class FundingUnit(UnitOfWork):
         attempt: AttemptRow | None = None
         if decision.waits:
             account_id = books.cards[item.pan_lookup].account_id
-            known = await load_attempt(connection, account_id, item.key)
-            if known is not None:
-                return Parked(None, known)
-            attempt, step = plan(await self._short(connection, books, item))
+            if known := await load_attempts(connection, account_id, item.key):
+                return Parked(None, known[-1])
+            missing = books.short(item)
+            assert missing is not None, "the books say that it is short"
+            attempt, step = plan(await self._short(connection, books, item, missing))
             decision = books.settle_short(item, step, MessageState.ANSWERED if attempt is None else MessageState.PARKED)
         books.check_invariants(loaded)
         moves = [] if attempt is None else [_move(attempt, None, "")]
@@ -221,8 +235,10 @@ class FundingUnit(UnitOfWork):
         self,
         account_id: int,
         key: bytes,
+        turn: int,
         work: Callable[[Purchase], Change | None],
         item: Item | None,
+        with_sources: bool,
         connection: Connection,
         locked: bool,
     ) -> None:
@@ -230,24 +246,33 @@ class FundingUnit(UnitOfWork):
         with translated():
             if item is not None:
                 known = await self._load(connection, [item], lock=False)
-            row = await connection.fetchrow(_LOOK, account_id, key)
+            row = await connection.fetchrow(_LOOK, account_id, key, turn)
         if row is None:
             raise InvariantBroken(f"account {account_id}: no funding attempt for the message {key.hex()}")
         books, versions = self._books_of(row) if known is None else known
         attempt = AttemptRow(*row["attempt"].values())
         stored = books.stored[account_id, key] = stored_of(row["message"])
         loaded = tuple(books.accounts.values())
-        change = work(Purchase(attempt, stored, row["advised"], books))
+        short = None
+        if with_sources and item is not None and (missing := books.short(item, parked=True)) is not None:
+            asked = await load_attempts(connection, account_id, key)
+            short = (await self._short(connection, books, item, missing))._replace(asked=tuple(asked))
+        change = work(Purchase(attempt, stored, row["advised"], books, short))
         if change is None:
             return
         books.check_invariants(loaded)
-        moves = [_move(change.attempt, attempt, change.note)]
+        attempts, moves = [change.attempt], [_move(change.attempt, attempt, change.note)]
+        if change.following is not None:
+            attempts.append(change.following)
+            moves.append(_move(change.following, None, ""))
         with translated(committing=not locked):
-            if not (books.bookings or books.amended_messages or books.notices):
-                await connection.fetchval(_RECORD_STEP, [change.attempt], moves)
+            if not (books.bookings or books.amended_messages or books.notices or change.following):
+                await connection.fetchval(_RECORD_STEP, attempts, moves)
                 return
-            # Without entries the account stays as it is: nobody who looked at it meanwhile has to decide again.
-            await self._record_all(connection, books, versions if books.bookings else [], [change.attempt], moves)
+            # Without entries, or a charge that shares its caps, the account stays as it is: nobody who looked at it
+            # meanwhile has to decide again.
+            changes_account = books.bookings or change.following
+            await self._record_all(connection, books, versions if changes_account else [], attempts, moves)
 
     def _books_of(self, row: Row) -> tuple[Books, list[tuple[int, int]]]:
         """With the account alone: for a step that decides no purchase."""
@@ -270,11 +295,10 @@ class FundingUnit(UnitOfWork):
         )
         self.holds_expired += books.holds_expired
 
-    async def _short(self, connection: Connection, books: Books, item: Item) -> Short:
+    async def _short(self, connection: Connection, books: Books, item: Item, missing: int) -> Short:
         card = books.cards[item.pan_lookup]
         program = self._programs[card.program]
-        missing = books.short(item)
-        assert missing is not None and program.top_up is not None, "the books say that it is short"
+        assert program.top_up is not None, "the books say that it is short"
         return Short(
             item,
             card.account_id,
@@ -282,7 +306,7 @@ class FundingUnit(UnitOfWork):
             program,
             missing,
             await load_sources(connection, card.account_id),
-            await load_usage(connection, card.account_id, books.now, program.top_up.time_zone),
+            await load_usage(connection, card.account_id, books.now, program.top_up.time_zone, item.key),
             books.now,
         )
 
@@ -299,4 +323,5 @@ def _move(after: AttemptRow, before: AttemptRow | None, note: str) -> MoveRow:
         after.cause,
         note,
         None if before is None else before.moved_at,
+        after.turn,
     )

@@ -83,6 +83,7 @@ class Desk:
     budget_answer: Literal["declined", "unavailable"] = "declined"
     programs: dict[str, Any] = field(default_factory=dict)
     overdue_seconds: tuple[int, ...] = ()
+    next_source_seconds: float = 0.5
     lookup: Lookup = field(default_factory=Lookup)
     line: Line = field(default_factory=Line)
 
@@ -100,6 +101,7 @@ class Desk:
             pace=PACE,
             lease_seconds=LEASE,
             overdue_seconds=self.overdue_seconds,
+            next_source_seconds=self.next_source_seconds,
         )
         database, programs = self.counter.database.settings(), self.programs
         ways = ["", dsn, dsn, dsn]
@@ -121,11 +123,14 @@ class Desk:
                 for unit in units:
                     await on_asyncio(unit.close)
 
-    async def dies_at(self, point: str, client: Client) -> bool:
-        """A daemon gets a purchase and dies there; whether it came that far."""
+    async def dies_at(self, point: str, client: Client, *, time: int = 1) -> bool:
+        """A daemon gets a purchase and dies there, when it is there for the so many-th time; whether it came that far."""
+        left = time
 
         def fault(here: str) -> None:
-            if here == point:
+            nonlocal left
+            left -= here == point
+            if left == 0:
                 raise Killed
 
         try:

@@ -45,6 +45,7 @@ from switch.funding.event import (
     VoidAnswered,
 )
 from switch.funding.machine import Step, begin, step
+from switch.funding.move import pass_on
 from tests.funding.test_ends import STATES
 from tests.funding.world import AMOUNT, BUDGET_SECONDS, PACE, T0, Moods, World, parked
 
@@ -271,6 +272,21 @@ def test_a_void_of_what_the_provider_denies_is_not_credited_and_a_person_can_set
     assert (world.attempt.state, world.credited) == (AttemptState.VOID_REQUESTED, [])
     world.tell(QueryAnswered(world.attempt.calls, NotCharged()))
     assert world.attempt.state is AttemptState.VOIDED
+
+
+def test_only_a_promise_about_a_purchase_that_waits_is_passed_on() -> None:
+    """Never a doubt, nor a purchase that has had its answer."""
+    passed: set[tuple[str, str]] = set()
+    for attempt, event, seconds in product(attempts(), EVENTS, (0, BUDGET_SECONDS + 1)):
+        made = step(attempt, event, T0 + timedelta(seconds=seconds), PACE)
+        if (on := pass_on(made)) is None:
+            continue
+        on.attempt.check_invariants()
+        assert attempt.waiting and on.attempt.purchase is PurchaseState.PASSED_ON and on.attempt.ended
+        assert not on.attempt.charged_minor
+        assert not any(isinstance(action, DeclinePurchase) for action in on.actions)
+        passed.add((str(on.attempt.state), type(getattr(event, "answer", None)).__name__))
+    assert passed == {("declined", "Declined"), ("not_charged", "NotCharged"), ("declined", "Unavailable")}
 
 
 def test_the_money_of_a_reversed_purchase_goes_back_unless_it_is_spent() -> None:

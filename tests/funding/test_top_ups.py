@@ -189,8 +189,8 @@ async def test_a_reversal_afterwards_leaves_the_money_on_the_balance(database: D
 
 async def test_what_is_not_topped_up(database: Database, tmp_path: Path) -> None:
     """No source, a blocked one, more than a cap allows, and declines in a row."""
-    policy = TopUpPolicy(currency="JPY", top_up_max_minor=600, daily_count_max=1, declines_max=1)
-    decline = times(K.DECLINE, source="tok-declined")
+    policy = TopUpPolicy(currency="JPY", top_up_max_minor=600, daily_count_max=2, declines_max=1)
+    decline = times(K.DECLINE, count=None, source="tok-declined")
     programs = {"plain": a_program(top_up=policy)}
     async with at_the_desk(database, tmp_path, decline, programs=programs) as desk, desk.daemon() as daemon:
         none, blocked, client = [await desk.client(1_000, source=False) for _ in range(3)]
@@ -202,10 +202,10 @@ async def test_what_is_not_topped_up(database: Database, tmp_path: Path) -> None
             assert await desk.attempts(who) == []
         assert await daemon.ask(daemon.purchase(client, 1_601)) == "insufficient_funds"
         assert await desk.attempts(client) == []
-        assert await daemon.ask(daemon.purchase(client)) == "insufficient_funds"  # the first source declines
-        assert await daemon.ask(daemon.purchase(client)) == "approved"  # so the second one is asked
-        assert await daemon.ask(daemon.purchase(client)) == "insufficient_funds"  # one a day
-        assert [row.source for row in await desk.ended(client)] == ["tok-declined", "tok-2"]
+        assert await daemon.ask(daemon.purchase(client)) == "approved"  # the first source declines, the second does not
+        assert await daemon.ask(daemon.purchase(client, 600)) == "approved"  # the first one is left out from now on
+        assert await daemon.ask(daemon.purchase(client, 600)) == "insufficient_funds"  # two a day
+        assert [row.source for row in await desk.ended(client)] == ["tok-declined", "tok-2", "tok-2"]
         await desk.check(client)
 
 
