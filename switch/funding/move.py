@@ -113,7 +113,8 @@ def keep(attempt: Attempt, now: datetime) -> Step:
 def give_back(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Step:
     """Money is taken that its purchase can't use. A purchase that still waits is declined in the same step."""
     declines = (DeclinePurchase(cause),) if attempt.waiting else ()
-    fresh = msgspec.structs.replace(attempt, purchase=PurchaseState.DECLINED, tries=0)
+    purchase = PurchaseState.DECLINED if attempt.waiting else attempt.purchase
+    fresh = msgspec.structs.replace(attempt, purchase=purchase, tries=0)
     after, calls = send_void(fresh, cause, now, pace)
     return Step(after, (*declines, *calls))
 

@@ -99,9 +99,7 @@ class Purchase(NamedTuple):
     message: StoredMessage
     advised: bool  # the network decided the purchase itself meanwhile
     books: Books
-    short: Short | None = (
-        None  # what another source could be asked for; where that was to be loaded, and it lacks money
-    )
+    short: Short | None = None  # what another source could be asked for, where that was to be loaded
 
 
 class Change(NamedTuple):
@@ -269,9 +267,9 @@ class FundingUnit(UnitOfWork):
             if not (books.bookings or books.amended_messages or books.notices or change.following):
                 await connection.fetchval(_RECORD_STEP, attempts, moves)
                 return
-            # Without entries, or a charge that shares its caps, the account stays as it is: nobody who looked at it
-            # meanwhile has to decide again.
-            changes_account = books.bookings or change.following
+            # Without entries, a charge that shares its caps, or a look at all open holds, the account stays as it is:
+            # nobody who looked at it meanwhile has to decide again.
+            changes_account = books.bookings or change.following or books.open_holds_known
             await self._record_all(connection, books, versions if changes_account else [], attempts, moves)
 
     def _books_of(self, row: Row) -> tuple[Books, list[tuple[int, int]]]:
