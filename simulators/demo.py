@@ -2,7 +2,8 @@
 
 The switch is a process of its own with a real PostgreSQL, started by ``switch dev`` on a directory that is thrown away.
 Only its command line and its sockets are used. What is printed at the end is computed: the acquirer's books against the
-accounts, card by card, and the hash chains of the journal. Exit code 0 when everything agrees, else 1.
+accounts, card by card, a provider's against the attempts to top up, and the hash chains of the journal. Exit code 0
+when everything agrees, else 1.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from simulators.books import Difference, compare
 from simulators.cards import load_cards
 from simulators.clearing_day import cleared
 from simulators.clearing_files import FORMATS, Entry, FileHead, write
+from simulators.demo_top_up import TopUps
 from simulators.link import LinkRefused
 from simulators.load import LoadResult, LoadSettings, run_load
 from simulators.network import AcquirerNetwork, Endpoint, Habits
@@ -139,13 +141,22 @@ class Daemon:
 
     async def ask(self, *arguments: str) -> tuple[int, object]:
         """Runs a ``switch`` command on the same settings: exit code and the JSON that it printed."""
-        command = [sys.executable, "-m", "switch.cli", *arguments, "--json", "--config", str(self.config)]
-        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        done = await self._run(*arguments, "--json")
         try:
             return done.returncode, json.loads(done.stdout)
         except ValueError as exc:
             said = done.stderr.decode(errors="replace").strip()
             raise DemoFailed(f"switch {' '.join(arguments)} printed no JSON: {said[-500:]}") from exc
+
+    async def tell(self, *arguments: str, stdin: str = "") -> int:
+        """Runs a ``switch`` command on the same settings: its exit code."""
+        return (await self._run(*arguments, stdin=stdin)).returncode
+
+    async def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "switch.cli", *arguments, "--config", str(self.config)]
+        return await trio.run_process(
+            command, stdin=stdin.encode(), capture_stdout=True, capture_stderr=True, check=False
+        )
 
     def remove(self) -> None:
         """Throws the data away, also where the database lives outside of the directory (as root)."""
@@ -166,6 +177,7 @@ class Demo:
     def __init__(self, screen: Screen, daemon: Daemon, *, messages: int, seed: int) -> None:
         self.screen = screen
         self.daemon = daemon
+        self.top_ups = TopUps(daemon.directory)
         self.messages = messages
         self.seed = seed
         self.good = True
@@ -177,6 +189,18 @@ class Demo:
         """The whole story; True when everything agreed."""
         screen, daemon = self.screen, self.daemon
         screen.title("1. A switch starts: PostgreSQL, schema, test cards, listeners")
+        async with trio.open_nursery() as providers:
+            await providers.start(self.top_ups.run)
+            await self._story()
+            providers.cancel_scope.cancel()
+        screen.title("8. Ctrl-C: the switch stops")
+        code = await daemon.stop()
+        self.judge(code == 0, f"stopped in order (exit code {code})")
+        return self.good
+
+    async def _story(self) -> None:
+        """From the first start to the last comparison."""
+        screen, daemon = self.screen, self.daemon
         await daemon.start()
         cards = load_cards()
         for dialect, (host, port) in daemon.listeners.items():
@@ -195,14 +219,11 @@ class Demo:
             result = await self._load_and_crash(network)
             await self._catch_up(network)
             await self._compare(network)
+            await self._top_up(network)
             await self._clear(network)
             await network.sign_off()
             nursery.cancel_scope.cancel()
         self._table(network, result)
-        screen.title("7. Ctrl-C: the switch stops")
-        code = await daemon.stop()
-        self.judge(code == 0, f"stopped in order (exit code {code})")
-        return self.good
 
     async def _scenarios(self, network: AcquirerNetwork) -> None:
         screen = self.screen
@@ -287,10 +308,15 @@ class Demo:
         entries = verified.get("entries") if isinstance(verified, dict) else None
         self.judge(code == 0, f"the hash chains of all accounts hold over {entries} journal entries")
 
+    async def _top_up(self, network: AcquirerNetwork) -> None:
+        self.screen.title("6. Automatic top-up: what a purchase lacks is charged to what the cardholder registered")
+        async for good, text in self.top_ups.play(network, self.daemon):
+            self.judge(good, text)
+
     async def _clear(self, network: AcquirerNetwork) -> None:
         """Every network sends its clearing file; one of them comes twice."""
         screen = self.screen
-        screen.title("6. Clearing: each network's file presents what was approved")
+        screen.title("7. Clearing: each network's file presents what was approved")
         for number, endpoint in enumerate(network.endpoints):
             dialect = endpoint.dialect
             form = FORMATS[number % 2]  # the two neutral ones; an IPM-like file has no use for these networks

@@ -55,6 +55,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     answered: int
     codes: dict[str, int]  # DE39 of all answers
     unanswered: int
+    in_flight: float  # on average
     late_ms: dict[str, float]  # open loop: how late the generator itself was, p50 and p99
     cpu_us: float  # of the generator, per answer
 
@@ -134,6 +135,7 @@ class Generator:
         measured_from = drive(order, begin, end)
         ended = time.perf_counter()
         measured = len(self._latencies) - measured_from
+        in_flight = sum(self._latencies[measured_from:]) / (ended - begin)  # Little's law
         self._drain()
         answered = sum(self._codes.values())
         # What was answered while draining belongs to the latencies, but not to the rate.
@@ -148,6 +150,7 @@ class Generator:
             answered=answered,
             codes={code.decode(): count for code, count in self._codes.most_common()},
             unanswered=self._in_flight,
+            in_flight=in_flight,
             late_ms=_named(late),
             cpu_us=(time.process_time() - cpu) * 1e6 / max(1, answered),
         )

@@ -53,6 +53,7 @@ class CardRange(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     stride: int = 1
     locked: bool = False
+    balance_minor: int = BALANCE_MINOR  # 0: an account without any entry
 
     def accounts(self) -> range:
         """Their account ids."""
@@ -102,16 +103,18 @@ def _rows(vault: PanVault, cards: CardRange, numbers: range) -> _Rows:
         card_id, account_id = number + 1, (number + 1) * cards.stride
         pan = Pan(card_number(number))
         lookup = vault.lookup(pan)
-        key = hashlib.blake2b(b"load\x1fbenchmark", key=lookup, digest_size=16).digest()
-        fresh = Account(account_id, "JPY", 0, 0, 0, 0, GENESIS)
-        entry = book(fresh, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, BALANCE_MINOR))
-        digest = entry_hash(entry, "load", key, now_us, now_us, GENESIS)
-        rows.accounts.append((account_id, "JPY", entry.posted_after, entry.seq, digest))
+        seq, head = 0, GENESIS
+        if cards.balance_minor:
+            key = hashlib.blake2b(b"load\x1fbenchmark", key=lookup, digest_size=16).digest()
+            fresh = Account(account_id, "JPY", 0, 0, 0, 0, GENESIS)
+            entry = book(fresh, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, cards.balance_minor))
+            seq, head = entry.seq, entry_hash(entry, "load", key, now_us, now_us, GENESIS)
+            rows.entries.append(entry_row(ChainedEntry(entry, "load", key, now, now, GENESIS, head)))
+        rows.accounts.append((account_id, "JPY", cards.balance_minor, seq, head))
         sealed = vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES))
         rows.cards.append(
             (card_id, account_id, lookup, sealed, pan.masked, "plain", EXPIRY, "101", "active", cards.locked)
         )
-        rows.entries.append(entry_row(ChainedEntry(entry, "load", key, now, now, GENESIS, digest)))
     return rows
 
 

@@ -32,7 +32,7 @@ from switch.bench.machine import Machine, describe_machine
 from switch.bench.processes import cpu_seconds, memory_of
 from switch.bench.report import machine_lines
 from switch.bench.speed import Progress
-from switch.bench.stage import POSTGRES, BenchFailed, Server, Stage
+from switch.bench.stage import BenchFailed, Server, Stage
 from switch.contracts.message import Kind, Operation, Request
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan
@@ -104,7 +104,7 @@ def run_clearing(server: Server, records: int, kills: int, *, seed: int, progres
     memory = _tenths(runs.memory)
     return ClearingReport(
         machine=machine,
-        postgres_settings=dict(POSTGRES),
+        postgres_settings=server.told_settings(),
         records=records,
         cards=cards,
         authorizations_per_second=authorized,

@@ -106,7 +106,7 @@ def run_growth(server: Server, course: GrowthCourse, *, connections: int, progre
         progress("books")
         return GrowthReport(
             machine=machine,
-            postgres_settings=dict(POSTGRES),
+            postgres_settings=server.told_settings(),
             connections=connections,
             stages=[
                 GrowthStage(

@@ -21,7 +21,7 @@ from switch.bench.cards import CardRange, issue_cards
 from switch.bench.machine import describe_machine
 from switch.bench.peer import Form, Peer, PeerMeasured
 from switch.bench.report import Codec, HotCard, Load, PeerLoad, SpeedReport
-from switch.bench.stage import POSTGRES, GeneratorProcess, Measured, Server, Stage, child
+from switch.bench.stage import GeneratorProcess, Measured, Server, Stage, child
 
 #: An open loop sends whatever is in flight; this only keeps STANs apart.
 _UNLIMITED = 100_000
@@ -103,7 +103,7 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
         codec = Codec(decode_us=statistics.median(run.decode_us), encode_us=statistics.median(run.encode_us))
         return SpeedReport(
             machine=machine,
-            postgres_settings=dict(POSTGRES),
+            postgres_settings=server.told_settings(),
             connections=connections,
             trace_bytes=run.peer.trace_bytes,
             windows=windows,

@@ -140,6 +140,16 @@ class Server:
         version: str = self.ask("postgres", lambda connection: connection.fetchval("SHOW server_version"))
         return version
 
+    def told_settings(self) -> dict[str, str]:
+        """:data:`POSTGRES`, and whether the buffers lie in huge pages (``unknown`` before PostgreSQL 17)."""
+        status: str = self.ask(
+            "postgres",
+            lambda connection: connection.fetchval(
+                "SELECT coalesce(current_setting('huge_pages_status', true), 'unknown')"
+            ),
+        )
+        return {**POSTGRES, "huge_pages_status": status}
+
     def ask(self, database: str, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs ``work`` as the database's administrator. Raises JournalRefused and DatabaseUnavailable."""
         return asyncio.run(self.connected(database, work))
@@ -170,19 +180,35 @@ class GeneratorProcess:
     def __init__(self, host: str, port: int, errors: IO[bytes]) -> None:
         self._process = child("simulators.bench.generator", host, str(port), str(_LINKS), errors=errors)
 
+    @property
+    def pid(self) -> int:
+        """The generator's process id."""
+        return self._process.pid
+
     def run(self, order: Order) -> Outcome:
         """Carries out an order. Raises BenchFailed when the generator broke or a message got no answer."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        self.begin(order)
+        return self.finish()
+
+    def begin(self, order: Order) -> None:
+        """Hands an order over and does not wait; :meth:`finish` does. Raises BenchFailed when the generator broke."""
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(msgspec.json.encode(order).decode() + "\n")
             self._process.stdin.flush()
         except BrokenPipeError as exc:
             raise BenchFailed("the load generator has ended") from exc
+
+    def finish(self, *, none_measured: bool = False) -> Outcome:
+        """What came of the order. Raises BenchFailed when the generator broke or a message got no answer; also when
+        none came in the measured time, unless that is fine.
+        """
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise BenchFailed("the load generator has ended")
         outcome = msgspec.json.decode(line, type=Outcome)
-        if outcome.unanswered or not outcome.measured:
+        if outcome.unanswered or not (outcome.measured or none_measured):
             raise BenchFailed(f"{outcome.unanswered} messages got no answer, {outcome.answered} did")
         return outcome
 
@@ -197,16 +223,21 @@ class Stage:
     """A database with the switch's schema, a daemon on it, and a generator that drives it.
 
     A context manager that can be entered again: daemon and generator live inside it, the database outlives it.
-    ``connections`` is the daemon's setting: batches that may be under way at once.
+    ``connections`` is the daemon's setting: batches that may be under way at once. ``programs`` names another file than
+    that of `switch dev`; ``more`` is added to the settings.
     """
 
-    def __init__(self, server: Server, database: str, *, connections: int) -> None:
+    def __init__(
+        self, server: Server, database: str, *, connections: int, programs: str = "programs.toml", more: str = ""
+    ) -> None:
         self.server = server
         self.database = database
         self.config = server.directory / f"{database}.toml"
         self.approved = 0  # approvals that the generator has seen on this stage
         self.late = 0  # answers 91: what was booked for them is withdrawn a little later
         self._connections = connections
+        self._programs = programs
+        self._more = more
         self._errors_path = server.directory / f"{database}.stderr"
         self._errors: IO[bytes] | None = None
         self._daemon: subprocess.Popen[str] | None = None
@@ -238,7 +269,7 @@ class Stage:
         keys = "\n".join(f'{name} = "{path}"' for name, path in base.vault.security_code_keys.items())
         dsn = self.server.postgres.dsn
         return f"""\
-programs = "programs.toml"
+programs = "{self._programs}"
 [database]
 dsn = "{dsn("switch_daemon", self.database)}"
 issuing_dsn = "{dsn("switch_issuing", self.database)}"
@@ -260,7 +291,7 @@ sign_on = "optional"
 echo_interval_seconds = 0
 [log]
 file = "{self.database}.log"
-"""
+{self._more}"""
 
     def __enter__(self) -> Stage:
         try:
@@ -300,6 +331,22 @@ file = "{self.database}.log"
         return "\n".join(self._errors_path.read_text(errors="replace").splitlines()[-10:])
 
     @property
+    def generator(self) -> GeneratorProcess:
+        """The load generator that drives the daemon."""
+        assert self._generator is not None, "the stage has been entered"
+        return self._generator
+
+    def another_generator(self) -> GeneratorProcess:
+        """One more, with connections of its own. Its approvals are to be added with :meth:`count`."""
+        assert self._errors is not None, "the stage has been entered"
+        return GeneratorProcess("127.0.0.1", self.settings.listener[0].port, self._errors)
+
+    def count(self, outcome: Outcome) -> None:
+        """Remembers what a generator saw, for :func:`switch.bench.books.check_books`."""
+        self.approved += outcome.codes.get("00", 0)
+        self.late += outcome.codes.get("91", 0)
+
+    @property
     def daemon_pid(self) -> int:
         """The daemon's process id."""
         assert self._daemon is not None, "the stage has been entered"
@@ -314,14 +361,12 @@ file = "{self.database}.log"
 
         Raises BenchFailed when a message got no answer or a process broke.
         """
-        assert self._generator is not None, "the stage has been entered"
         daemon, postgres = cpu_seconds(self.daemon_pid), self.server.cpu_seconds()
         try:
-            outcome = self._generator.run(order)
+            outcome = self.generator.run(order)
         except BenchFailed as exc:
             raise BenchFailed(f"{exc}: {self.said()}") from exc
-        self.approved += outcome.codes.get("00", 0)
-        self.late += outcome.codes.get("91", 0)
+        self.count(outcome)
         return Measured(
             outcome=outcome,
             daemon_cpu_us=(cpu_seconds(self.daemon_pid) - daemon) * 1e6 / outcome.answered,

@@ -9,7 +9,8 @@
     end           every record is booked
 
 A record's key is the file's name and its own number, so nothing is booked twice. A record that can't be booked at all
-(a defect) fails alone: the others go on, and the file stays unfinished.
+(a defect), or that was booked with other content before (read by another version of this program, say), fails alone:
+the others go on, and the file stays unfinished.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from switch.contracts.message import Request
 from switch.contracts.reason import Reason
 from switch.contracts.secret import Pan
 from switch.issuer.books import Item, doubted
+from switch.issuer.case import Decision
 from switch.issuer.stored import fingerprint, idempotency_key
 from switch.journal.clearing_files import ClearingFile, Outcome, advance_file, begin_file, outcomes
 from switch.journal.connection import Connection
@@ -57,7 +59,7 @@ class PanLookup(Protocol):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A record that could not be booked, and the kind of the error."""
+    """A record that could not be booked, and why."""
 
     record: int
     error: str
@@ -194,21 +196,32 @@ class _Run:
                 return
             else:
                 for item, decision in zip(items, decisions, strict=True):
-                    before = decision.repeat_of is not None and decision.repeat_of.decided_at not in item.moments
-                    self.repeated += before
-                    self.booked += not before
+                    self._count(item, decision)
                 return
+
+    def _count(self, item: Item, decision: Decision) -> None:
+        if decision.reason is Reason.KEY_REUSED:
+            self.refused.append(Refused(_number(item), "booked before, with other content"))
+        elif decision.repeat_of is not None and decision.repeat_of.decided_at not in item.moments:
+            self.repeated += 1
+        else:
+            self.booked += 1
 
     async def _one_by_one(self, items: list[Item], exc: Exception) -> None:
         if len(items) > 1:
             for item in items:
                 await self.book([item])
             return
-        clearing = items[0].request.clearing
-        assert clearing is not None, "a record has its clearing part"
         # The text of an unforeseen error may quote data; the house's own never does.
         text = str(exc) if isinstance(exc, SwitchError) else ""
-        self.refused.append(Refused(clearing.record, f"{type(exc).__name__}: {text}".rstrip(": ")))
+        self.refused.append(Refused(_number(items[0]), f"{type(exc).__name__}: {text}".rstrip(": ")))
+
+
+def _number(item: Item) -> int:
+    """Of the record, in its file."""
+    clearing = item.request.clearing
+    assert clearing is not None, "a record has its clearing part"
+    return clearing.record
 
 
 def _no_code(_reason: Reason) -> str:

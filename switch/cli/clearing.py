@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from switch.clearing.file import FileFormat, FileSummary, inspect
 from switch.clearing.ingest import FileReport, book_file
 from switch.cli.common import config_option, json_option, print_json, with_database
+from switch.cli.person import Person, by_option, os_user
 from switch.contracts.clearing import Instruction, InstructionKind
 from switch.contracts.errors import SwitchError
 from switch.daemon.settings import Settings, load_programs, load_security_codes, load_vault
@@ -162,7 +163,8 @@ def exceptions_group() -> None:
     """Records in doubt: list and show them, and say what becomes of each.
 
     Where the settings ask for two people ([clearing] two_person = true), the first one's word is kept as a proposal,
-    and the same command by another one carries it out.
+    and the same command by another one carries it out. Two people have two logins to the database, or, where they share
+    the product's own, two users on this machine; two names do not make them.
     """
 
 
@@ -177,7 +179,7 @@ def list_exceptions(config: Path, everything: bool, as_json: bool) -> None:
         print_json(found)
         return
     for one in found:
-        asked = f"  ({one.proposal.kind} proposed by {one.proposal.by})" if one.proposal else ""
+        asked = f"  ({one.proposal.kind} proposed by {_whose(one.proposal)})" if one.proposal else ""
         click.echo(
             f"{one.id}  {one.why:<22} {one.kind:<20} {one.amount:>12,} {one.currency}  {one.card or 'unknown card'}"
             f"  {one.network} {one.file} record {one.record}  {one.state}{asked}"
@@ -215,9 +217,6 @@ def show_exception(config: Path, record_id: str, as_json: bool) -> None:
             f" authorized {bought['authorized']:>11,}  held {bought['held']:>11,}  posted {bought['posted']:>11,}"
             f"  code {bought['approval_code'] or '-':<6}  {bought['merchant'] or bought['terminal'] or ''}"
         )
-
-
-by_option = click.option("--by", default=getpass.getuser, show_default="the user of this process", help="Who says so.")
 
 
 @exceptions_group.command()
@@ -270,25 +269,23 @@ def _settle(config: Path, record_id: str, instruction: Instruction) -> None:
             raise SwitchError("nothing was changed: not in doubt")
         said = instruction
         if settings.clearing.two_person:
-            agreed = _agreed(shown[0].proposal, instruction)
-            if agreed is None:
+            person = Person(instruction.by, await queue.login(connection), os_user())
+            proposal = shown[0].proposal
+            if proposal is None or (proposal.kind, proposal.hold) != (instruction.kind, instruction.hold_id):
                 doubt = await queue.in_doubt(connection, key, instruction)
                 assert doubt is not None, "it was there a moment ago"
-                await queue.propose(connection, doubt, instruction, datetime.now(UTC))
+                await queue.propose(connection, doubt, instruction, person.ran_by, datetime.now(UTC))
                 return f"proposed by {instruction.by}: another person must say the same"
-            said = agreed
+            if person.is_same(Person(proposal.by, proposal.login, proposal.ran_by)):
+                return f"proposed before, by {_whose(proposal)}: another person must say the same"
+            said = msgspec.structs.replace(instruction, by=proposal.by, agreed_by=instruction.by)
         return await _carry_out(settings, connection, key, said)
 
     click.echo(with_database(config, work, issuing=True))
 
 
-def _agreed(proposal: queue.Proposal | None, instruction: Instruction) -> Instruction | None:
-    """The instruction with both names, where another person has asked for the very same before."""
-    if proposal is None or proposal.by == instruction.by:
-        return None
-    if (proposal.kind, proposal.hold) != (instruction.kind, instruction.hold_id):
-        return None
-    return Instruction(kind=instruction.kind, by=proposal.by, agreed_by=instruction.by, hold_id=instruction.hold_id)
+def _whose(proposal: queue.Proposal) -> str:
+    return f"{proposal.by} (database login {proposal.login or 'unknown'})"
 
 
 async def _carry_out(settings: Settings, connection: Connection, key: bytes, instruction: Instruction) -> str:

@@ -10,12 +10,12 @@ import click
 import msgspec
 
 from switch.cli.common import card_number, config_option, json_option, print_json, with_database
-from switch.contracts.errors import SwitchError
+from switch.contracts.errors import ConfigurationError, SwitchError
 from switch.contracts.funding import NotCharged, Voided, VoidRefusal, VoidRefused
 from switch.contracts.top_up import CardholderPolicy
 from switch.daemon.settings import Settings, load_programs, load_vault
 from switch.funding.event import Event, QueryAnswered, VoidAnswered
-from switch.funding.settlement import Difference, compare, read_settlement
+from switch.funding.settlement import ADVICE, Difference, SettlementLine, compare, read_settlement, totals
 from switch.funding.store import Advance, load_key
 from switch.journal import funding_rows, reads
 from switch.journal.connection import Connection
@@ -89,7 +89,7 @@ def sources(config: Path, number: str, as_json: bool) -> None:
         found = await reads.account_of_card(connection, load_vault(settings.vault).lookup(pan))
         if found is None:
             raise SwitchError(f"there is no card {pan.masked}")
-        return await funding_rows.load_sources(connection, found.account_id)
+        return (await funding_rows.load_sources(connection, [found.account_id]))[found.account_id]
 
     rows = with_database(config, work)
     if as_json:
@@ -242,13 +242,23 @@ def settle(config: Path, key: str, outcome: str, by: str) -> None:
 def reconcile(config: Path, provider: str, since: datetime | None, file: Path, as_json: bool) -> None:
     """Compare a provider's settlement list, CSV or JSON, with our attempts.
 
-    \b
-    Each line is one charge: key, result (charged or voided), amount_minor, currency.
-    Exit codes: 0 both agree, 1 something differs.
-    """  # noqa: D301 -- click wants the control character, not its escape
-    lines = read_settlement(file.read_text(), str(file))
+    CSV has a header. Each line is one charge; the key is the charge's, as `switch funding attempts --all` shows it:
 
-    async def work(_settings: Settings, connection: Connection) -> list[Difference]:
+    \b
+      key,result,amount_minor,currency
+      a1b2….65f,charged,1234,JPY        result: charged, or voided when it was given back
+
+    Without --since only what is listed is looked at. A difference is told with what both say and what it means.
+    Exit codes: 0 both agree, 1 something differs, 2 no such provider, or the list can't be read.
+    """  # noqa: D301 -- click wants the control character, not its escape
+    try:
+        lines = read_settlement(file.read_text(encoding="utf-8"), str(file))
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file}: it is no text in UTF-8") from None
+    except ConfigurationError as exc:
+        raise click.UsageError(str(exc)) from None
+
+    async def work(settings: Settings, connection: Connection) -> list[Difference]:
         rows = await funding_rows.attempts_of(
             connection,
             "provider = $1 AND (key = ANY ($2) OR parked_at >= $3)",
@@ -256,18 +266,29 @@ def reconcile(config: Path, provider: str, since: datetime | None, file: Path, a
             [line.key for line in lines],
             datetime.max.replace(tzinfo=UTC) if since is None else since.replace(tzinfo=UTC),
         )
+        known = [one.name for one in settings.funding.provider]
+        if not rows and provider not in known:  # one that was taken out of the settings still has its attempts
+            raise click.UsageError(f"[[funding.provider]] names {', '.join(known) or 'none'}, not {provider}")
         return compare(lines, {row.key: row for row in rows})
 
     differences = with_database(config, work)
     if as_json:
         print_json(differences)
     else:
-        click.echo(f"{len(lines):,} charges, {len(differences):,} differ")
-        for one in differences:
-            under_way = "  (under way)" if one.under_way else ""
-            click.echo(f"{one.key}  ours: {one.ours or 'unknown'}  theirs: {one.theirs or 'not listed'}{under_way}")
+        _show_reconciled(lines, differences, complete=since is not None)
     if differences:
         sys.exit(1)
+
+
+def _show_reconciled(lines: list[SettlementLine], differences: list[Difference], *, complete: bool) -> None:
+    listed = ", ".join(f"{minor:,} {what}" for what, minor in totals(lines).items())
+    click.echo(f"{len(lines):,} listed{f' ({listed})' if listed else ''}, {len(differences):,} differ")
+    for one in differences:
+        account = f"account {one.account}" if one.account else "no account"
+        click.echo(f"{one.key}  {account}  ours: {one.ours or 'unknown'}  theirs: {one.theirs or 'not listed'}")
+        click.echo(f"    {one.finding}: {ADVICE[one.finding]}")
+    if not complete:
+        click.echo("Attempts that the list lacks were not looked for: --since DATE does.")
 
 
 async def _attempt(connection: Connection, key: str) -> AttemptRow:

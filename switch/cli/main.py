@@ -74,7 +74,7 @@ def main() -> None:
         _complain(exc.format_message())
         sys.exit(exc.exit_code)
     except SwitchError as exc:
-        _complain(str(exc))
+        _complain(str(exc), exc.plain)
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         _interrupted()
@@ -85,8 +85,8 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(text: str) -> None:
-    click.echo(f"switch: {mask_pans(text)}", err=True)
+def _complain(text: str, plain: tuple[str, ...] = ()) -> None:
+    click.echo(f"switch: {mask_pans(text, plain)}", err=True)
 
 
 def _interrupted() -> NoReturn:

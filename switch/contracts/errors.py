@@ -28,7 +28,15 @@ __all__ = [
 
 
 class SwitchError(Exception):
-    """The root of what this program raises on purpose."""
+    """The root of what this program raises on purpose.
+
+    ``plain``: texts in the message that are known to be no card numbers, though digits alone may make them (the name of
+    a file that its network gave it). Whoever masks the message leaves those as they are.
+    """
+
+    def __init__(self, *args: object, plain: tuple[str, ...] = ()) -> None:
+        super().__init__(*args)
+        self.plain = plain
 
 
 class ConfigurationError(SwitchError):

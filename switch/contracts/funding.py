@@ -26,6 +26,7 @@ import msgspec
 from switch.contracts.currency import NUMERIC
 
 __all__ = [
+    "AMOUNT_MINOR_MAX",
     "Charge",
     "ChargeAnswer",
     "Charged",
@@ -134,6 +135,7 @@ class Unavailable(msgspec.Struct, frozen=True, gc=False, tag="unavailable"):
     """Surely nothing was taken by this call and nothing will be: the same key may be tried again."""
 
     cause: str  # for a log: no secret, no token
+    asked: bool = True  # False: the call was not even begun, which says nothing about the provider
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False, tag="unknown"):

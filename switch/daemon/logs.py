@@ -25,6 +25,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -133,13 +134,19 @@ _SHORTEST: Final = 13
 _LONGEST: Final = 19
 
 
-def mask_pans(text: str) -> str:
+def mask_pans(text: str, plain: Iterable[str] = ()) -> str:
     """``text`` with everything PAN-shaped masked: 13 to 19 digits that pass Luhn keep BIN and last four.
 
     A run of 20 digits or more is starred whole when a PAN may hide in it (raw message text, say), which by the laws of
-    chance is nearly always: the last line of defence errs on the dark side.
+    chance is nearly always: the last line of defence errs on the dark side. Only a run that is, from its first digit to
+    its last, one of those in ``plain`` stays: the caller knows that these are no card numbers.
     """
-    return _DIGIT_RUN.sub(_mask_run, text) if len(text) >= _SHORTEST else text
+    if len(text) < _SHORTEST:
+        return text
+    known = {run.group() for each in plain for run in _DIGIT_RUN.finditer(each)}
+    if not known:
+        return _DIGIT_RUN.sub(_mask_run, text)
+    return _DIGIT_RUN.sub(lambda run: run.group() if run.group() in known else _mask_run(run), text)
 
 
 def _mask_run(match: re.Match[str]) -> str:

@@ -126,6 +126,7 @@ def _of_top_ups(top_ups: TopUps) -> Iterator[Metric]:
     for (call, result), count in stats.calls.items():
         calls.add_metric([call, result], count)
     yield calls
+    yield GaugeMetricFamily("switch_top_ups_queued", "Purchases that wait for their turn to begin", top_ups.queued)
     states = GaugeMetricFamily("switch_top_ups_open", "Attempts that this daemon drives, by state", labels=["state"])
     for state, count in top_ups.open_by_state.items():
         states.add_metric([state], count)

@@ -36,6 +36,7 @@ from switch.funding.driver import TopUps
 from switch.issuer.program import Program
 from switch.journal.bridge import asyncio_loop, on_asyncio
 from switch.journal.connection import connect
+from switch.journal.funding_rows import without_provider
 from switch.journal.funding_unit import FundingUnit
 from switch.journal.migrate import check_schema
 from switch.journal.reads import programs_in_use
@@ -249,10 +250,14 @@ async def _check_database(settings: Settings, programs: dict[str, Program]) -> N
     try:
         await check_schema(connection)
         missing = sorted(await programs_in_use(connection) - set(programs))
+        left = await without_provider(connection, [provider.name for provider in settings.funding.provider])
     finally:
         await connection.close(timeout=2)
     if missing:
         raise ConfigurationError(f"{settings.programs}: cards refer to unknown program(s) {', '.join(missing)}")
+    for provider, attempts in left.items():
+        # Money may be taken that nobody can give back: no top-up is turned off before its attempts have ended.
+        log.error("top_ups_without_provider", provider=provider, attempts=attempts)
 
 
 async def _watch_signals(signals: AsyncIterator[int], drain: Drain, everything: trio.CancelScope) -> None:

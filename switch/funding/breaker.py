@@ -6,7 +6,8 @@
     open ──────── its pause is over, and a charge asks ─────▶ half-open: this one is let through
     half-open ─── it was answered ──────────────────────────▶ closed
               ├── it failed ────────────────────────────────▶ open, for twice as long
-              └── nobody told what came of it, one more asks ▶ half-open: that one is let through
+              ├── nobody told what came of it, one more asks ▶ half-open: that one is let through
+              └── it was not made after all ────────────────▶ open, with its pause over
 
 While it is open, purchases that are short are declined at once: a dead provider costs nobody the time limit. A decline
 is an answer; only silence and doubt count against a provider.
@@ -22,7 +23,7 @@ import msgspec
 
 from switch.contracts.funding import ChargeAnswer, Charged, Declined
 
-__all__ = ["Admission", "Breaker", "BreakerRules", "BreakerState", "admit", "allows", "answered", "report"]
+__all__ = ["Admission", "Breaker", "BreakerRules", "BreakerState", "admit", "allows", "answered", "hand_back", "report"]
 
 _DOUBLINGS_MAX = 20  # Beyond it every pause is the longest one, and the power stays small.
 
@@ -111,6 +112,13 @@ def report(breaker: Breaker, ticket: int, *, success: bool, now: datetime, rules
         openings=breaker.openings + 1,
         until=now + timedelta(seconds=min(rules.pause_max_seconds, seconds)),
     )
+
+
+def hand_back(breaker: Breaker, ticket: int, now: datetime) -> Breaker:
+    """An admitted charge was not made: the next one that asks is let through in its stead."""
+    if ticket != breaker.era or breaker.state is not BreakerState.HALF_OPEN:
+        return breaker
+    return Breaker(state=BreakerState.OPEN, era=breaker.era + 1, openings=breaker.openings, until=now)
 
 
 def answered(answer: ChargeAnswer) -> bool:

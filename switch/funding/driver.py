@@ -7,9 +7,9 @@
        provider ◀── call, with nothing locked ── step (one commit) ◀──┤
           └──────── answer ────────────────────▶ step (one commit) ───┘ … until the attempt has ended
 
-Each purchase is a task with few and short commits on connections of its own, so ordinary messages go on meanwhile, also
-those of the same account. Its answer leaves when the commit that decides it is there: load and hold in one, or the
-decline; at the latest when the budget is spent.
+Each purchase is a task. Its few and short steps are committed together with those of others (``scribe``), on
+connections of their own, so ordinary messages go on meanwhile, also those of the same account. Its answer leaves when
+the commit that decides it is there: load and hold in one, or the decline; at the latest when the budget is spent.
 
 A daemon that lives says so every second or so. What a daemon has left whose word is out is taken over by whichever sees
 it first. Nobody waits for those purchases any more, so they are declined, and money that was taken is given back.
@@ -22,8 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -31,22 +30,25 @@ import structlog
 import trio
 
 from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken, JournalRefused
-from switch.contracts.funding import Charged, FundingProvider, Unavailable, Unknown
+from switch.contracts.funding import Charged, Unknown
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.funding.action import BookPurchase, CallCharge, CallQuery, CallVoid, TakeBack
 from switch.funding.attempt import Attempt, AttemptState, Cause, PurchaseState
-from switch.funding.breaker import Breaker, admit, answered, report
-from switch.funding.event import ChargeAnswered, Event, PurchaseRefused, QueryAnswered, Recover, Tick, VoidAnswered
-from switch.funding.http import open_http_provider
+from switch.funding.breaker import Breaker
+from switch.funding.event import ChargeAnswered, Event, PurchaseRefused, QueryAnswered, Recover, Tick
+from switch.funding.outside import Call, Outside, Probes
+from switch.funding.scribe import Scribe
 from switch.funding.settings import FundingSettings
 from switch.funding.store import Advance, Planning, attempt_of
+from switch.funding.turnstile import Turnstile
 from switch.issuer.books import Item, doubted
 from switch.issuer.case import Decision
 from switch.journal.bridge import on_asyncio
 from switch.journal.connection import Overtaken
 from switch.journal.funding_rows import AttemptRow
-from switch.journal.funding_unit import FundingUnit, Parked
+from switch.journal.funding_sheet import Move, Park, Parked
+from switch.journal.funding_unit import FundingUnit
 from switch.network.arrival import Arrival, Delivery
 
 __all__ = ["TopUpStats", "TopUps"]
@@ -56,10 +58,10 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 _RETRY_SECONDS = 0.25  # while the database is away
 _POLL_SECONDS = 0.2  # of a repeat, for the answer that another copy of the message waits for
 _MARGIN_SECONDS = 0.1  # of the arrival's own deadline, to write the answer
+_WORTHWHILE_SECONDS = 1.0  # of that deadline, to begin; or half of what there is, if that is less
 _CLAIMS_MAX = 200
-_UNCONFIGURED = Unknown("no such provider")
-
-T = TypeVar("T")
+# What these ask next can wait for a provider that is away.
+_ASKING = frozenset({AttemptState.UNKNOWN, AttemptState.VOID_REQUESTED})
 
 
 def _go_on(_point: str) -> None:
@@ -73,7 +75,7 @@ class TopUpStats:
     parked: int = 0
     answers: Counter[str] = field(default_factory=Counter)  # by reason
     ends: Counter[str] = field(default_factory=Counter)
-    calls: Counter[tuple[str, str]] = field(default_factory=Counter)  # by call and by what it came to
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)  # by call and by what it came to; Outside's
     recovered: int = 0
     alerts: int = 0
     overdue: Counter[int] = field(default_factory=Counter)  # by the threshold, in seconds
@@ -105,17 +107,15 @@ class TopUps:
             raise ValueError("at least two units of work are needed")
         self._settings = settings
         self._keeper = units[0]
-        self._free_send, self._free = trio.open_memory_channel[FundingUnit](len(units))
-        for unit in units[1:]:
-            self._free_send.send_nowait(unit)
+        self._units = units[1:]
+        self._turnstile = Turnstile(settings.messages_per_top_up, settings.top_ups_per_second_min)
+        self._scribe = Scribe(lambda: self._turnstile.busy)
         self._clock = clock
         self._withdraw = withdraw
         self._fault = fault
         self.owner = uuid4().hex
-        self.stats = TopUpStats()
-        self._providers: dict[str, FundingProvider] = {}
-        self._rules = {provider.name: provider.breaker for provider in settings.provider}
-        self.breakers: dict[str, Breaker] = {provider.name: Breaker() for provider in settings.provider}
+        self._outside = Outside(settings, clock)
+        self.stats = TopUpStats(calls=self._outside.calls)
         self._driven: dict[bytes, str] = {}  # states by the key of the purchase, empty until it is parked
         self._awaited: set[bytes] = set()  # purchases that have no answer yet, by key
         self._nursery: trio.Nursery | None = None
@@ -126,10 +126,33 @@ class TopUps:
         """How many attempts this daemon drives."""
         return Counter(state for state in self._driven.values() if state)
 
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """By provider."""
+        return self._outside.breakers
+
+    @property
+    def asks(self) -> bool:
+        """Whether it makes sense to wait: some provider may be asked."""
+        return self._outside.asks
+
+    @property
+    def queued(self) -> int:
+        """Purchases whose turn has not come."""
+        return self._turnstile.waiting
+
+    def set_out(self) -> None:
+        """Ordinary messages are being decided from now on."""
+        self._turnstile.set_out()
+
+    def come_back(self, messages: int, *, others_wait: bool) -> None:
+        """So many were decided; ``others_wait``."""
+        self._turnstile.come_back(messages, others_wait=others_wait)
+
     def take(self, arrival: Arrival, item: Item) -> None:
         """A purchase that waits, or would: from here on it is answered by this."""
         if self._nursery is None or self._closing.is_set() or len(self._awaited) >= self._settings.waiting_max:
-            item = msgspec.structs.replace(item, top_up=False)
+            item = msgspec.structs.replace(item, top_up=False, no_top_up="too_many_wait")
         if self._nursery is None:
             arrival.answer(Answer(reason=Reason.UNAVAILABLE))
             return
@@ -142,10 +165,11 @@ class TopUps:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until :meth:`close`. Raises ConfigurationError for a provider's file that can't be used."""
         async with AsyncExitStack() as stack:
-            for provider in self._settings.provider:
-                self._providers[provider.name] = await stack.enter_async_context(open_http_provider(provider))
+            await self._outside.open(stack)
             try:
                 async with trio.open_nursery() as nursery:
+                    for unit in self._units:
+                        nursery.start_soon(self._scribe.run, unit)
                     self._nursery = nursery
                     task_status.started()
                     await self._keep_driving(nursery)
@@ -209,18 +233,35 @@ class TopUps:
         if own:
             self._driven[item.key] = ""
         self._awaited.add(item.key)
+        begins = False
         try:
+            if own and item.top_up:
+                begins = await self._begin(arrival)
+                if not begins:
+                    item = msgspec.structs.replace(item, top_up=False, no_top_up="too_many_wait")
             while not arrival.settled:
-                parked, item = await self._park(arrival, item)
-                if parked is None:
+                if not own and self._driven.get(item.key) == "":
+                    await trio.sleep(_POLL_SECONDS)  # the other copy has not begun
                     continue
-                if parked.attempt is None:
-                    self._answer(arrival, item, parked.decided)
-                    return
-                if parked.new:
-                    self.stats.parked += 1
-                if own and parked.attempt.owner == self.owner:
-                    await self._drive(parked.attempt, Tick(), _Waiting(arrival, item))
+                probes = self._outside.reserve()
+                try:
+                    try:
+                        parked, item = await self._park(arrival, item, probes)
+                    finally:
+                        if begins:
+                            self._turnstile.entered()
+                            begins = False
+                    if parked is None:
+                        continue
+                    if parked.attempt is None:
+                        self._answer(arrival, item, parked.decided)
+                        return
+                    if parked.new:
+                        self.stats.parked += 1
+                    if own and parked.attempt.owner == self.owner:
+                        await self._drive(parked.attempt, Tick(), _Waiting(arrival, item), probes)
+                finally:
+                    self._outside.hand_back(probes)
                 # Another copy of the message waits for it, or another daemon drives it now.
                 await trio.sleep(_POLL_SECONDS)
         finally:
@@ -228,13 +269,18 @@ class TopUps:
             if own:
                 self._driven.pop(item.key, None)
 
-    async def _park(self, arrival: Arrival, item: Item) -> tuple[Parked | None, Item]:
+    async def _begin(self, arrival: Arrival) -> bool:
+        """Whether it is this purchase's turn, as long as it makes sense to begin."""
+        left = arrival.deadline - trio.current_time()
+        return await self._turnstile.enter(arrival.deadline - min(_WORTHWHILE_SECONDS, left / 2))
+
+    async def _park(self, arrival: Arrival, item: Item, probes: Probes) -> tuple[Parked | None, Item]:
         """None: the database is away; the item then knows what may have been committed."""
         left = min(self._settings.budget_seconds, arrival.deadline - trio.current_time() - _MARGIN_SECONDS)
-        planning = self._planning(timedelta(seconds=max(0.0, left)))
+        planning = self._planning(probes, timedelta(seconds=max(0.0, left)))
         try:
             self._fault("before:park")
-            parked = await self._using(lambda unit: on_asyncio(unit.park, item, planning))
+            parked = await self._scribe.record(Park(item, planning))
             self._fault("after:park")
         except (DatabaseUnavailable, CommitUnknown) as exc:
             log.warning("top_up_waits_for_database", error=str(exc), key=item.key.hex())
@@ -256,33 +302,39 @@ class TopUps:
         else:
             self.stats.recovered += 1
             log.warning("top_up_recovered", key=row.message_key.hex(), state=row.state)
+        probes: Probes = {}
         try:
-            await self._drive(row, Recover(), None)
+            await self._drive(row, Recover(), None, probes)
         finally:
+            self._outside.hand_back(probes)
             self._driven.pop(row.message_key, None)
 
-    async def _drive(self, row: AttemptRow, event: Event, waiting: _Waiting | None) -> None:
-        """To its end, and that of those which follow it; or until another daemon drives it."""
+    async def _drive(self, row: AttemptRow, event: Event, waiting: _Waiting | None, probes: Probes) -> None:
+        """To its end, and that of those which follow it; or until another daemon drives it. ``probes`` are its tickets;
+        what is left is handed back.
+        """
         following: AttemptRow | None = row
         while following is not None:
-            following, event = await self._drive_one(following, event, waiting), Tick()
+            following, event = await self._drive_one(following, event, waiting, probes), Tick()
 
-    async def _drive_one(self, row: AttemptRow, event: Event, waiting: _Waiting | None) -> AttemptRow | None:
+    async def _drive_one(
+        self, row: AttemptRow, event: Event, waiting: _Waiting | None, probes: Probes
+    ) -> AttemptRow | None:
         """The attempt that follows it. Calls and their answers belong to one attempt: they are numbered anew."""
         following: AttemptRow | None = None
         send, answers = trio.open_memory_channel[Event](_CLAIMS_MAX)
         if waiting is None and attempt_of(row).waiting:
-            await self._step(row, PurchaseRefused(Cause.TOO_LATE), None)
+            await self._step(row, PurchaseRefused(Cause.TOO_LATE), None, probes)
         async with trio.open_nursery() as calls:
             told: Event | None = event
             while True:
-                step = await self._step(row, told, waiting)
+                step = await self._step(row, told, waiting, probes)
                 if step.made is None:
                     break
                 attempt = step.made.attempt
                 for action in step.made.actions:
                     if isinstance(action, CallCharge | CallQuery | CallVoid):
-                        calls.start_soon(self._call, attempt, action, send)
+                        calls.start_soon(self._call, attempt, action, send, probes)
                 if attempt.ended:
                     following = step.following
                     break
@@ -295,14 +347,33 @@ class TopUps:
                 if any(isinstance(action, TakeBack) for action in step.made.actions):
                     told = None
                     continue
-                assert attempt.due_at is not None, "it has not ended"
-                told = Tick()
-                with trio.move_on_after(max(0.0, (attempt.due_at - self._clock()).total_seconds())):
-                    told = await answers.receive()
+                told = await self._next(attempt, answers, probes)
             calls.cancel_scope.cancel()
         return following
 
-    async def _step(self, row: AttemptRow, event: Event | None, waiting: _Waiting | None) -> Advance:
+    async def _next(self, attempt: Attempt, answers: trio.MemoryReceiveChannel[Event], probes: Probes) -> Event:
+        """What comes of the calls; or the time, when the attempt is due and may ask."""
+        assert attempt.due_at is not None and attempt.wake_at is not None, "it has not ended"
+        with trio.move_on_after(max(0.0, (attempt.due_at - self._clock()).total_seconds())):
+            return await answers.receive()
+        if attempt.state not in _ASKING or attempt.due_at < attempt.wake_at:
+            return Tick()
+        until = attempt.wake_at + timedelta(seconds=self._outside.pause_max_seconds(attempt.provider))
+        if attempt.waiting:
+            until = min(until, attempt.budget_until)
+        told: Event = Tick()
+        async with trio.open_nursery() as race:
+
+            async def wait_for_turn() -> None:
+                await self._outside.wait_for_turn(attempt.provider, until, probes)
+                race.cancel_scope.cancel()
+
+            race.start_soon(wait_for_turn)
+            told = await answers.receive()
+            race.cancel_scope.cancel()
+        return told
+
+    async def _step(self, row: AttemptRow, event: Event | None, waiting: _Waiting | None, probes: Probes) -> Advance:
         """One commit, however often it takes; then what it means is said."""
         asked = "takeback" if row.state == AttemptState.BOOKED else "book"
         name = asked if event is None else type(event).__name__.lower()
@@ -316,12 +387,14 @@ class TopUps:
                 self.owner,
                 item,
                 budget_answer=self._budget_answer(waiting),
-                planning=self._planning(timedelta(0)) if sources else None,
+                planning=self._planning(probes, timedelta(0)) if sources else None,
                 next_source=timedelta(seconds=self._settings.next_source_seconds),
             )
             try:
                 self._fault(f"before:{name}")
-                await self._using(self._moving(row, step, item, sources))
+                await self._scribe.record(
+                    Move(row.account_id, row.message_key, step, item, turn=row.turn, with_sources=sources)
+                )
             except (DatabaseUnavailable, CommitUnknown) as exc:
                 log.warning("top_up_waits_for_database", error=str(exc), key=row.message_key.hex())
                 await trio.sleep(_RETRY_SECONDS)
@@ -343,22 +416,13 @@ class TopUps:
             return None
         return Answer(reason=Reason.UNAVAILABLE, response_code=waiting.item.response_code(Reason.UNAVAILABLE))
 
-    @staticmethod
-    def _moving(
-        row: AttemptRow, step: Advance, item: Item | None, sources: bool
-    ) -> Callable[[FundingUnit], Awaitable[None]]:
-        def move(unit: FundingUnit) -> Awaitable[None]:
-            moving = partial(unit.move, turn=row.turn, with_sources=sources)
-            return on_asyncio(moving, row.account_id, row.message_key, step, item)
-
-        return move
-
     def _may_follow(self, event: ChargeAnswered | QueryAnswered, waiting: _Waiting | None) -> bool:
-        """Whether another source is worth looking for: it costs two look-ups."""
+        """Whether another source is worth looking for: it costs three look-ups."""
         return waiting is not None and not waiting.arrival.settled and not isinstance(event.answer, Charged | Unknown)
 
-    def _planning(self, budget: timedelta) -> Planning:
-        return Planning(self.owner, self._providers, self.breakers, budget)
+    def _planning(self, probes: Probes, budget: timedelta) -> Planning:
+        breakers = self._outside.as_seen_with(probes)
+        return Planning(self.owner, breakers.keys(), breakers, budget)
 
     def _tell(self, row: AttemptRow, step: Advance, waiting: _Waiting | None) -> None:
         key = row.message_key
@@ -372,7 +436,9 @@ class TopUps:
         for text in step.alerts:
             self.stats.alerts += 1
             log.error("top_up_alert", key=key.hex(), provider=attempt.provider, state=attempt.state, what=text)
-        log.info("top_up", key=key.hex(), state=attempt.state, cause=attempt.cause, purchase=attempt.purchase)
+        # Every step is in the books; the log tells of the ends, and of money in doubt.
+        tell = log.info if attempt.ended or attempt.state is AttemptState.UNKNOWN else log.debug
+        tell("top_up", key=key.hex(), state=attempt.state, cause=attempt.cause, purchase=attempt.purchase)
         if attempt.ended and step.moved:
             kept = attempt.state is AttemptState.BOOKED and attempt.purchase is PurchaseState.REVERSED
             self.stats.ends["kept" if kept else attempt.state] += 1
@@ -405,44 +471,9 @@ class TopUps:
             topped_up=decision.reason.approves,
         )
 
-    # ── the outside
-
-    async def _call(
-        self, attempt: Attempt, action: CallCharge | CallQuery | CallVoid, send: trio.MemorySendChannel[Event]
-    ) -> None:
-        name = attempt.provider
-        provider = self._providers.get(name)
-        self._fault(f"before:{type(action).__name__.lower()}")
-        event: Event
-        match action:
-            case CallCharge(call, charge):
-                event = ChargeAnswered(call, Unavailable("no such provider"))
-                if provider is not None:
-                    self.breakers[name], ticket = admit(self.breakers[name], self._clock(), self._rules[name])
-                    if ticket is None:
-                        event = ChargeAnswered(call, Unavailable("its breaker is open"))
-                    else:
-                        told = await provider.charge(charge)
-                        event = ChargeAnswered(call, told)
-                        self.breakers[name] = report(
-                            self.breakers[name],
-                            ticket,
-                            success=answered(told),
-                            now=self._clock(),
-                            rules=self._rules[name],
-                        )
-            case CallQuery(call, query):
-                event = QueryAnswered(call, await provider.query(query) if provider else _UNCONFIGURED)
-            case CallVoid(call, void):
-                event = VoidAnswered(call, await provider.void(void) if provider else _UNCONFIGURED)
-        self.stats.calls[type(action).__name__.removeprefix("Call").lower(), type(event.answer).__name__.lower()] += 1
-        self._fault(f"answered:{type(action).__name__.lower()}")
+    async def _call(self, attempt: Attempt, action: Call, send: trio.MemorySendChannel[Event], probes: Probes) -> None:
+        name = type(action).__name__.lower()
+        self._fault(f"before:{name}")
+        event = await self._outside.call(attempt.provider, action, probes)
+        self._fault(f"answered:{name}")
         await send.send(event)
-
-    async def _using(self, work: Callable[[FundingUnit], Awaitable[T]]) -> T:
-        """Waits for one of the connections."""
-        unit = await self._free.receive()
-        try:
-            return await work(unit)
-        finally:
-            self._free_send.send_nowait(unit)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -37,6 +36,7 @@ from switch.contracts.funding import (
     VoidRefusal,
     VoidRefused,
 )
+from switch.funding.connections import Connections
 from switch.funding.settings import ProviderSettings
 from switch.funding.signature import SIGNATURE_KEY_BYTES, signature
 from switch.vault.keys import load_key
@@ -73,6 +73,29 @@ class _Reply(NamedTuple):
     told: _Told
 
 
+class _Body(httpx.AsyncByteStream):
+    """httpx's own is a generator, and complains when a call is cut off while it is sent."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Pieces([self._content])
+
+
+class _Pieces:
+    def __init__(self, left: list[bytes]) -> None:
+        self._left = left
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 def nothing_was_sent(error: Exception) -> bool:
     """Whether a call that ended so surely had no effect."""
     return isinstance(error, _NOTHING_SENT)
@@ -82,14 +105,26 @@ class HttpProvider:
     """One provider. Safe to be used by many tasks at once; connections are shared and kept."""
 
     def __init__(
-        self, settings: ProviderSettings, secret: bytes, client: httpx.AsyncClient, clock: Callable[[], float]
+        self, settings: ProviderSettings, secret: bytes, connections: Connections, clock: Callable[[], float]
     ) -> None:
         self.name = settings.name
         self._settings = settings
         self._secret = secret
-        self._client = client
+        self._connections = connections
         self._clock = clock
-        self._base = settings.url.rstrip("/")
+        base = settings.url.rstrip("/")
+        # An URL is parsed once: that costs as much as the signature.
+        self._urls = {path: httpx.URL(base + path) for path in ("/v1/charges", "/v1/queries", "/v1/voids")}
+        self._headers = [
+            (b"Host", self._urls["/v1/charges"].netloc),
+            (b"Content-Type", b"application/json"),
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"identity"),
+            (b"User-Agent", b"issuer-switch"),
+            (b"Funding-Key-Id", settings.key_id.encode("ascii")),
+        ]
+        limit, connect = settings.answer_seconds, settings.connect_seconds
+        self._limits = {"timeout": {"connect": connect, "read": limit, "write": limit, "pool": connect}}
 
     async def charge(self, charge: Charge) -> ChargeAnswer:
         """Takes the money, or tells why not."""
@@ -109,38 +144,40 @@ class HttpProvider:
 
     async def _call(self, path: str, key: str, body: dict[str, object]) -> _Reply | Unavailable | Unknown:
         content = msgspec.json.encode(body)
-        url = self._base + path
+        url = self._urls[path]
         timestamp = str(int(self._clock()))
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "Idempotency-Key": key,
-            "Funding-Key-Id": self._settings.key_id,
-            "Funding-Timestamp": timestamp,
-            "Funding-Signature": signature(
-                self._secret, method="POST", path=urlsplit(url).path, timestamp=timestamp, key=key, body=content
-            ),
-        }
+        signed = signature(self._secret, method="POST", path=url.path, timestamp=timestamp, key=key, body=content)
+        headers = [
+            *self._headers,
+            (b"Content-Length", b"%d" % len(content)),
+            (b"Idempotency-Key", key.encode("ascii")),
+            (b"Funding-Timestamp", timestamp.encode("ascii")),
+            (b"Funding-Signature", signed.encode("ascii")),
+        ]
+        request = httpx.Request("POST", url, headers=headers, stream=_Body(content), extensions=self._limits)
         status, answer = 0, b""
         # httpx limits each step; a peer that drips a byte now and then is limited here.
         with trio.move_on_after(self._settings.answer_seconds) as limit:
             try:
-                async with self._client.stream("POST", url, content=content, headers=headers) as response:
+                async with self._connections.one() as transport:
+                    response = await transport.handle_async_request(request)
                     status = response.status_code
-                    async for piece in response.aiter_raw():
-                        answer += piece
-                        if len(answer) > _ANSWER_BYTES_MAX:
-                            limit.cancel()  # unlike a return, it ends httpx's own generators where they wait
+                    async with aclosing(response):
+                        async for piece in response.aiter_raw():
+                            answer += piece
+                            if len(answer) > _ANSWER_BYTES_MAX:
+                                limit.cancel()  # unlike a return, it ends httpx's own generators where they wait
             except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
                 # The kind of error is enough for a log; its text may quote what the peer sent.
                 cause = type(error).__name__
-                return Unavailable(cause) if nothing_was_sent(error) else Unknown(cause)
+                if not nothing_was_sent(error):
+                    return Unknown(cause)
+                return Unavailable(cause, asked=not isinstance(error, httpx.PoolTimeout))
         if limit.cancelled_caught:
             return Unknown("answer too long" if len(answer) > _ANSWER_BYTES_MAX else "no answer in time")
         try:
             told = msgspec.json.decode(answer, type=_Told)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):  # the latter where it is nested without end
             return Unknown(f"status {status}, not in the contract's words")
         if told.key != key:
             return Unknown("answer to another call")
@@ -203,17 +240,25 @@ async def open_http_provider(
 ) -> AsyncIterator[HttpProvider]:
     """Raises ConfigurationError naming provider, key and file, never what is in it."""
     secret = load_key(settings.key_file, length_bytes=SIGNATURE_KEY_BYTES)
-    timeout = httpx.Timeout(settings.answer_seconds, connect=settings.connect_seconds, pool=settings.connect_seconds)
-    limits = httpx.Limits(
-        max_connections=settings.connections_max,
-        max_keepalive_connections=settings.connections_max,
-        keepalive_expiry=settings.idle_seconds,
+    context = _context(settings)
+
+    def make() -> httpx.AsyncHTTPTransport:
+        # Below httpx's client, so there is no proxy and no .netrc from the environment, no cookie and no redirect: a
+        # signed call goes to where the settings say.
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=settings.idle_seconds)
+        return httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
+
+    connections = Connections(
+        make,
+        connections_max=settings.connections_max,
+        wait_seconds=settings.connect_seconds,
+        idle_seconds=settings.idle_seconds,
     )
-    # No proxy and no .netrc from the environment, no redirects: a signed call goes to where the settings say.
-    async with httpx.AsyncClient(
-        verify=_context(settings), timeout=timeout, limits=limits, trust_env=False, follow_redirects=False
-    ) as client:
-        yield HttpProvider(settings, secret, client, clock)
+    try:
+        yield HttpProvider(settings, secret, connections, clock)
+    finally:
+        with trio.CancelScope(shield=True):
+            await connections.aclose()
 
 
 def check_provider(settings: ProviderSettings) -> None:

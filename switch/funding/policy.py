@@ -107,7 +107,7 @@ def plan(
 def _over(amount_minor: int, policy: TopUpPolicy, usage: TopUpUsage) -> NoPlan | None:
     for reason, value, most in (
         (WhyNot.OVER_TOP_UP_CAP, amount_minor, policy.top_up_max_minor),
-        (WhyNot.OVER_TOP_UP_CAP, amount_minor, AMOUNT_MINOR_MAX),
+        (WhyNot.OVER_TOP_UP_CAP, amount_minor, AMOUNT_MINOR_MAX),  # rounded up, it could be more than a charge can be
         (WhyNot.OVER_DAILY_CAP, usage.day_minor + amount_minor, policy.daily_max_minor),
         (WhyNot.OVER_DAILY_COUNT, usage.day_count + 1, policy.daily_count_max),
         (WhyNot.OVER_MONTHLY_CAP, usage.month_minor + amount_minor, policy.monthly_max_minor),

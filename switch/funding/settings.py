@@ -37,7 +37,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     minimum_version: Literal["1.2", "1.3"] = "1.2"  # of TLS
     connect_seconds: float = 0.8  # for each of: a free connection, TCP, the TLS handshake
     answer_seconds: float = 3.0  # for a call in all
-    connections_max: int = 64
+    connections_max: int = 256
     idle_seconds: float = 20.0  # for which an unused connection is kept
     breaker: BreakerRules = BreakerRules()
 
@@ -68,6 +68,8 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     budget_answer: Literal["declined", "unavailable"] = "declined"  # when it has waited so long: 51 or 91
     pace: Pace = Pace()
     waiting_max: int = 1_000  # purchases that wait at once; what comes beyond is declined as it would be without top-up
+    messages_per_top_up: int = 72  # while ordinary ones are being decided, one top-up begins for so many of them
+    top_ups_per_second_min: float = 66.0  # that begin in any case
     connections: int = 2  # to the database, for attempts
     lease_seconds: float = 5.0  # after which the attempts of a daemon that is gone are taken over
     overdue_seconds: tuple[int, ...] = (60, 3_600, 86_400)  # after each an attempt that is open still is alerted, once
@@ -80,6 +82,8 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         _within("budget_seconds", self.budget_seconds, 0.1, 60)
         _within("next_source_seconds", self.next_source_seconds, 0.01, 60)
         _within("waiting_max", self.waiting_max, 1, 100_000)
+        _within("messages_per_top_up", self.messages_per_top_up, 1, 100_000)
+        _within("top_ups_per_second_min", self.top_ups_per_second_min, 0, 100_000)
         _within("connections", self.connections, 1, 100)
         _within("lease_seconds", self.lease_seconds, 0.3, 600)
         for seconds in self.overdue_seconds:

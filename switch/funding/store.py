@@ -28,7 +28,7 @@ from switch.issuer.books import Item
 from switch.issuer.case import Decision
 from switch.issuer.stored import MessageState
 from switch.journal.funding_rows import AttemptRow
-from switch.journal.funding_unit import Change, Purchase, Short
+from switch.journal.funding_sheet import Change, Purchase, Short
 
 __all__ = ["Advance", "Planning", "attempt_of", "load_key"]
 

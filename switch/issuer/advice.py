@@ -31,11 +31,20 @@ def decide_advice(case: Case) -> Decision:
     request, view = case.request, case.view
     if view.account is None or view.card is None:
         return _noted(case, "card_known", "unknown_card")
+    found = find_original(request, view.candidates, case.now)
+    decision = _decide(case, found)
+    if found.original is not None and found.original.state is MessageState.PARKED:
+        # It waits for a top-up. The network has decided it, so whatever comes of that, it is not approved any more.
+        return msgspec.structs.replace(decision, undone=found.original)
+    return decision
+
+
+def _decide(case: Case, found: Match) -> Decision:
+    request = case.request
     value = spending_amount(case)
     if value is None:
         # It has happened, but in a currency that the account does not keep: only a person can say at what rate.
         return _noted(case, "currency", "currency_not_served")
-    found = find_original(request, view.candidates, case.now)
     if found.ambiguous and request.kind is Kind.AUTHORIZATION_ADVICE:
         return _noted(case, "original", "ambiguous_original")
     if request.kind is Kind.AUTHORIZATION_ADVICE:
@@ -83,9 +92,10 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
     if case.request.stand_in is StandIn.DECLINED:
         if hold is None or hold.state is not HoldState.OPEN:
             return Decision(answer=ACCEPTED, trace=(step,), remember_as=_before_its_request(found))
-        left = max(0, hold.held_minor - _raised_by_us(case, hold)) if case.request.incremental else 0
-        concern = "declined_after_increment" if not case.request.incremental and _increments(case, hold) else ""
-        return _held(case, step, hold, left, concern=concern)
+        if case.request.incremental:
+            return _declined_increment(case, step, hold)
+        concern = "declined_after_increment" if _increments(case, hold) else ""
+        return _held(case, step, hold, 0, concern=concern)
     if case.request.operation is Operation.UNSUPPORTED:
         return _noted(case, "operation", "unsupported_advice")
     if case.request.operation not in SPENDING or value <= 0:
@@ -96,18 +106,27 @@ def _stand_in(case: Case, value: int, found: Match) -> Decision:
         return Decision(answer=ACCEPTED, trace=(step,), concern="advice_after_reversal")
     if hold is None:
         return msgspec.structs.replace(_new_hold(case, step, value), remember_as=_before_its_request(found))
-    if not case.request.incremental:
+    return _folded(case, step, hold, value)
+
+
+def _folded(case: Case, step: Step, hold: Hold, value: int) -> Decision:
+    """What the network approved, on the purchase that we know of."""
+    incremental = case.request.incremental
+    if not incremental:
         hold = _with_code(case, hold)
     if hold.state is HoldState.OPEN:
-        if case.request.incremental:
+        if incremental:
             # Its amount comes on top of the hold, unless we raised it for the same increment.
             value = hold.held_minor + (0 if _raised_by_us(case, hold) else value)
         else:
-            # It tells of the first authorization: what we have raised since stays.
-            value += _increments(case, hold)
+            # It tells of the first authorization: what we have raised since stays, what has been posted of it is over.
+            value = max(0, value + _increments(case, hold) - hold.posted_minor)
         return _held(case, step, hold, value)
     if hold.state is HoldState.WITHDRAWN and hold.posted_minor == 0:
         # We took our late approval back, the network approved meanwhile: the money is spent after all.
+        return _held(case, step, hold, value, count=1)
+    if hold.state is HoldState.EXPIRED and incremental and not _raised_by_us(case, hold):
+        # The deadline of what came before it has passed: it opens the purchase again, as ours would.
         return _held(case, step, hold, value, count=1)
     concern = "advice_after_reversal" if hold.state is HoldState.REVERSED else f"advice_after_{hold.state}"
     return Decision(answer=ACCEPTED, trace=(step,), concern=concern)
@@ -230,14 +249,31 @@ def _raised_by_us(case: Case, hold: Hold) -> int:
     return 0
 
 
+def _declined_increment(case: Case, step: Step, hold: Hold) -> Decision:
+    """Releases what we raised ``hold`` by. What had expired before that was not declined."""
+    raised = _raised_by_us(case, hold)
+    more = hold.authorized_minor - hold.posted_minor > raised
+    end = HoldState.EXPIRED if more else HoldState.RELEASED
+    return _held(case, step, hold, max(0, hold.held_minor - raised), end=end)
+
+
 def _new_hold(case: Case, step: Step, value: int) -> Decision:
     return _held(case, step, new_purchase(case, approval_code=case.request.approval_code), value, count=1)
 
 
-def _held(case: Case, step: Step, hold: Hold, value: int, *, count: int = 0, concern: str = "") -> Decision:
+def _held(
+    case: Case,
+    step: Step,
+    hold: Hold,
+    value: int,
+    *,
+    count: int = 0,
+    concern: str = "",
+    end: HoldState = HoldState.RELEASED,
+) -> Decision:
     """Sets what is held to ``value``; at zero the network has declined what we had approved."""
     assert case.view.account is not None, "the hold has one"
     if value > hold.held_minor:
         hold = msgspec.structs.replace(hold, expires_at=hold_deadline(case, hold, value))
-    change = set_held(case.view.account, hold, value, HoldState.RELEASED)
+    change = set_held(case.view.account, hold, value, end)
     return booked(case, step, change, count=count, concern=concern)

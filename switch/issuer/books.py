@@ -43,6 +43,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     own. ``counted_off`` says that an attempt before may have told already that one answer less was heard.
 
     ``top_up`` says that the answer may wait for a top-up, where the program has one: whoever asks looks at ``waits``.
+    ``no_top_up`` says why it may not, for the trace of a purchase that is short.
     """
 
     request: Request
@@ -55,6 +56,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     doubtful: bool = False
     counted_off: bool = False
     top_up: bool = False
+    no_top_up: str = ""
 
 
 def doubted(items: Sequence[Item], doubt: CommitUnknown) -> list[Item]:
@@ -163,6 +165,9 @@ class Books:
             decision = msgspec.structs.replace(decision, answer=answer)
         if item.top_up and shortfall(case, decision) is not None:
             return msgspec.structs.replace(decision, waits=True)
+        if item.no_top_up and (missing := shortfall(case, decision)) is not None:
+            step = Step("top_up", item.no_top_up, {"shortfall": missing})
+            decision = msgspec.structs.replace(decision, trace=(*decision.trace, step))
         if not decision.waits:
             self._apply(item, case, decision)
         return decision

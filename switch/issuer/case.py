@@ -107,7 +107,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     remember_as: MessageState | None = MessageState.ANSWERED
     repeat_of: StoredMessage | None = None
     tombstone_met: StoredMessage | None = None
-    undone: StoredMessage | None = None  # an increment that was taken back: a second reversal of it finds nothing
+    undone: StoredMessage | None = None  # what is not to be approved, or taken back, any more: an increment, one parked
     concern: str = ""  # something for a person; goes into the exceptions with the message
     item: ClearingItem | None = None  # presentments: the clearing record, new
     item_changed: ClearingItem | None = None  # one that was there, in the state that it takes now

@@ -15,7 +15,7 @@ import msgspec
 from switch.issuer.account import Account, EntryKind, Movement, Side
 from switch.issuer.hold import Hold, HoldState
 
-__all__ = ["Change", "bring_back", "charge_again", "post", "set_held", "set_posted"]
+__all__ = ["Change", "bring_back", "charge_again", "post", "post_beside", "set_held", "set_posted"]
 
 
 class Change(NamedTuple):
@@ -70,6 +70,8 @@ def set_held(
 ) -> Change:
     """Raises or lowers what is set aside to ``held_minor``; at zero the purchase ends in the state ``when_empty``, or
     as posted where something was posted on it before. ``kind`` is what a lowering is booked as.
+
+    What was approved follows, but for what an expiry releases, and for a purchase that is over.
     """
     difference = held_minor - hold.held_minor
     movements: tuple[Movement, ...] = ()
@@ -82,13 +84,18 @@ def set_held(
         bonus = -max(0, -difference - (hold.held_minor - hold.held_bonus_minor))
         movements = _moved(kind, Side.HELD, Side.AVAILABLE, -difference + bonus, -bonus, hold.hold_id)
     ended = _ended(hold, hold.posted_minor, when_empty) if hold.state is HoldState.OPEN else when_empty
+    authorized = hold.authorized_minor
+    if hold.state is HoldState.WITHDRAWN:
+        authorized = held_minor
+    elif kind is not EntryKind.EXPIRY and (held_minor or when_empty is HoldState.EXPIRED):
+        authorized += difference
     return Change(
         movements,
         msgspec.structs.replace(
             hold,
             held_minor=held_minor,
             held_bonus_minor=hold.held_bonus_minor + bonus,
-            authorized_minor=hold.authorized_minor + max(0, difference),
+            authorized_minor=authorized,
             state=HoldState.OPEN if held_minor else ended,
         ),
     )
@@ -151,6 +158,25 @@ def post(
             posted_minor=hold.posted_minor + amount_minor,
             posted_bonus_minor=hold.posted_bonus_minor + held_bonus + beyond_bonus,
             state=HoldState.OPEN if left else HoldState.POSTED,
+        ),
+    )
+
+
+def post_beside(account: Account, hold: Hold, amount_minor: int, kind: EntryKind) -> Change:
+    """Posts ``amount_minor`` on the purchase from the available balance. What is held stays as it is.
+
+    Of a purchase that was reversed, declined or withdrawn nothing is approved but this.
+    """
+    bonus = _bonus_part(account, amount_minor)
+    over = hold.state in (HoldState.REVERSED, HoldState.RELEASED, HoldState.WITHDRAWN)
+    return Change(
+        _moved(kind, Side.AVAILABLE, Side.NETWORK, amount_minor - bonus, bonus, hold.hold_id),
+        msgspec.structs.replace(
+            hold,
+            authorized_minor=(0 if over else hold.authorized_minor) + amount_minor,
+            posted_minor=hold.posted_minor + amount_minor,
+            posted_bonus_minor=hold.posted_bonus_minor + bonus,
+            state=HoldState.OPEN if hold.held_minor else HoldState.POSTED,
         ),
     )
 

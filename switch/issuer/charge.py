@@ -8,7 +8,7 @@ from switch.contracts.clearing import ClearingKind
 from switch.contracts.message import Operation
 from switch.issuer.account import EntryKind
 from switch.issuer.case import Case, Decision
-from switch.issuer.change import Change, post
+from switch.issuer.change import Change, post, post_beside
 from switch.issuer.clearing_item import ItemState
 from switch.issuer.clearing_outcome import clearing_of, kept, step_of
 from switch.issuer.hold import Hold, HoldState
@@ -20,8 +20,9 @@ __all__ = ["charge"]
 
 
 def charge(case: Case, value: int, found: PurchaseMatch) -> Decision:
-    """Posts ``value`` on the purchase that was found: from what is held as far as that goes, and releases the rest of
-    it when nothing follows. Without a purchase it is posted by itself, and a person is told.
+    """Posts ``value`` on the purchase that was found: a presentment from what is held as far as that goes, and the rest
+    of it is released when nothing follows; an additional charge beside it, since nothing was set aside for that.
+    Without a purchase it is posted by itself, and a person is told.
     """
     hold, account = found.hold, case.view.account
     assert account is not None, "checked at the door"
@@ -35,7 +36,7 @@ def charge(case: Case, value: int, found: PurchaseMatch) -> Decision:
     # What a single message or a financial advice has posted is not charged again: the record only tells of it.
     told_before = 0 if additional else min(value, max(0, hold.posted_minor - hold.presented_minor))
     rest = value - told_before
-    change = post(account, hold, rest, final=final, kind=kind)
+    change = post_beside(account, hold, rest, kind) if additional else post(account, hold, rest, final=final)
     change = Change(
         change.movements, msgspec.structs.replace(change.hold, presented_minor=hold.presented_minor + value)
     )
@@ -79,6 +80,7 @@ def _nothing_follows(case: Case, hold: Hold) -> bool:
         and item.operation is not Operation.REFUND
         and item.hold_id == hold.hold_id
         and item.stands
+        and item.sequence_count > 1  # a presentment by itself is number one, too
         and item.sequence <= clearing.sequence_count
     }
     return len(come | {clearing.sequence}) >= clearing.sequence_count
@@ -97,7 +99,7 @@ def _concern(case: Case, hold: Hold, value: int, told_before: int, *, final: boo
     if additional:
         return ""
     # A presentment after the deadline is nothing unusual: that is what a table of deadlines must expect.
-    covered = hold.held_minor if hold.state is HoldState.OPEN else max(0, hold.authorized_minor - hold.posted_minor)
+    covered = max(0, hold.authorized_minor - hold.posted_minor)
     program = case.view.program
     usual = 0 if program is None else program.clearing.over_capture_allowed(covered, case.request.mcc)
     return "over_capture" if rest > covered + usual else ""

@@ -62,6 +62,7 @@ class ClearingItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     operation: Operation
     acquirer_reference: str
     sequence: int
+    sequence_count: int  # how many presentments there will be; 0 when not told
     state: ItemState
     why: str  # in one word: the match level, or what is in doubt
     confidence: int

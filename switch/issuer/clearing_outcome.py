@@ -65,6 +65,7 @@ def item_of(case: Case, state: ItemState, why: str, confidence: int, hold_id: in
         operation=case.request.operation,
         acquirer_reference=clearing.acquirer_reference,
         sequence=clearing.sequence,
+        sequence_count=clearing.sequence_count,
         state=state,
         why=why,
         confidence=confidence,

@@ -39,9 +39,17 @@ def decide(case: Case) -> Decision:
                 remember_as=None,
                 repeat_of=stored,
             )
+        # It leaves no record of its own, so what it asked or told of is shown here: it may be an advice.
+        told: Seen = {
+            "repeat": case.request.repeat,
+            "operation": case.request.operation,
+            "amount": case.request.amount_minor,
+            "currency": case.request.currency,
+            "amount_before": stored.amount_minor,
+        }
         return Decision(
             answer=Answer(reason=Reason.KEY_REUSED),
-            trace=(Step("idempotency_key", Reason.KEY_REUSED, {"repeat": case.request.repeat}),),
+            trace=(Step("idempotency_key", Reason.KEY_REUSED, told),),
             remember_as=None,
             concern=Reason.KEY_REUSED,
         )

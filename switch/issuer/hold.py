@@ -21,6 +21,10 @@ posting brings money in.
        └── single message, ditto alone ────▶ posted ◀───────────┘
                                               └── reversal or withdrawal of the posting ──▶ reversed, withdrawn
 
+After the deadline an increment opens the purchase again, for its own amount. A reversal moves nothing then: a full one
+makes the purchase ``reversed``, so that a presentment shows what it follows; what a partial one leaves is all that was
+approved from then on.
+
 What is left of a hold on which something was posted before ends as ``posted``, whatever ends it; and so does a posting
 that is taken back after money has come back for it.
 
@@ -66,7 +70,10 @@ TRANSITIONS: frozenset[tuple[HoldState | None, HoldState]] = frozenset(
         (_S.POSTED, _S.WITHDRAWN),
         (_S.REVERSED, _S.POSTED),
         (_S.RELEASED, _S.POSTED),
+        (_S.EXPIRED, _S.OPEN),
         (_S.EXPIRED, _S.POSTED),
+        (_S.EXPIRED, _S.REVERSED),
+        (_S.EXPIRED, _S.EXPIRED),
         (_S.WITHDRAWN, _S.OPEN),
         (_S.WITHDRAWN, _S.POSTED),
     }
@@ -84,7 +91,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     hold_id: int  # the ``seq`` of the journal entry that began it
     card_id: int
     state: HoldState
-    authorized_minor: int  # what was approved in all, increments included
+    authorized_minor: int  # what was approved in all, and charged in addition; less what was taken back in part
     held_minor: int
     posted_minor: int
     credit: bool  # a refund: the posting brings money in

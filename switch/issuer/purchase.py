@@ -153,30 +153,38 @@ def _spend(case: Case, trace: tuple[Step, ...], approved_minor: int, code: str, 
 
 
 def _increase(case: Case, trace: tuple[Step, ...], amount_minor: int, code: str) -> Decision:
-    """Raises the hold of an earlier authorization. Without an open one it declines with ``ORIGINAL_NOT_FOUND``."""
+    """Raises the hold of an earlier authorization, or opens one that has expired again, for this amount alone: the
+    deadline of the rest has passed. Without either it declines with ``ORIGINAL_NOT_FOUND``.
+    """
     found = find_original(case.request, case.view.candidates, case.now)
     original = found.original
     hold = case.view.holds.get(original.hold_id) if original is not None and original.hold_id is not None else None
-    seen: Seen = {"level": found.level, "hold": None if hold is None else hold.hold_id}
-    if hold is None or hold.state is not HoldState.OPEN or case.request.kind is not Kind.AUTHORIZATION:
-        step = Step("increment", Reason.ORIGINAL_NOT_FOUND, {**seen, "ambiguous": found.ambiguous})
-        return Decision(answer=Answer(reason=Reason.ORIGINAL_NOT_FOUND), trace=(*trace, step))
+    state = None if hold is None else hold.state
+    seen: Seen = {"level": found.level, "hold": None if hold is None else hold.hold_id, "hold_state": state}
+    step = Step("increment", Reason.ORIGINAL_NOT_FOUND, {**seen, "ambiguous": found.ambiguous})
+    not_found = Decision(answer=Answer(reason=Reason.ORIGINAL_NOT_FOUND), trace=(*trace, step))
+    if hold is None or state not in (HoldState.OPEN, HoldState.EXPIRED) or case.request.kind is not Kind.AUTHORIZATION:
+        return not_found
+    raised_minor = hold.held_minor + amount_minor
+    deadline = hold_deadline(case, hold, raised_minor)
+    if deadline <= case.now:
+        return not_found  # it began longer ago than any hold may stand
+    hold = msgspec.structs.replace(hold, expires_at=deadline)
     limit = None if case.view.program is None else case.view.program.limits.per_purchase_minor
-    if limit is not None and hold.held_minor + amount_minor > limit:
-        seen |= {"amount": hold.held_minor + amount_minor, "limit": limit}
+    if limit is not None and hold.authorized_minor + amount_minor > limit:
+        seen |= {"amount": hold.authorized_minor + amount_minor, "limit": limit}
         step = Step("increment", Reason.OVER_AMOUNT_LIMIT, seen)
         return Decision(answer=Answer(reason=Reason.OVER_AMOUNT_LIMIT), trace=(*trace, step))
     account = case.view.account
     assert account is not None, "the hold has one"
-    raised_minor = hold.held_minor + amount_minor
-    hold = msgspec.structs.replace(hold, expires_at=hold_deadline(case, hold, raised_minor))
     change = set_held(account, hold, raised_minor, HoldState.OPEN)
     return Decision(
         answer=Answer(reason=Reason.APPROVED, approval_code=code),
         trace=(*trace, Step("increment", "pass", seen)),
         movements=change.movements,
         hold=change.hold,
-        usage=_spent(case, amount_minor, 0),
+        # The purchase was counted when it began, and given back when it expired.
+        usage=_spent(case, amount_minor, 1 if state is HoldState.EXPIRED else 0),
         moved_minor=amount_minor,
     )
 

@@ -2,10 +2,14 @@
 
 A reversal can't be declined. It changes what is still there to undo and nothing else: a second reversal, a reversal
 of a decline or of more than there is changes nothing. One that comes before its original leaves a tombstone, and the
-original is declined when it arrives. What can't be told for sure is left to a person.
+original is declined when it arrives. One that comes after the deadline finds nothing set aside, and is remembered by
+the purchase: what is presented all the same is charged, and a person told. What can't be told for sure is left to a
+person.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from switch.contracts.message import Answer, Kind
 from switch.contracts.reason import Reason
@@ -17,7 +21,7 @@ from switch.issuer.matching import find_original, names_original
 from switch.issuer.stored import MessageState, StoredMessage
 from switch.issuer.usage import Usage
 
-__all__ = ["decide_reversal", "take_back"]
+__all__ = ["decide_reversal", "is_part", "take_back"]
 
 _ACCEPTED = Answer(reason=Reason.REVERSAL_ACCEPTED)
 
@@ -64,7 +68,7 @@ def decide_reversal(case: Case) -> Decision:
     seen |= {"hold": hold.hold_id, "hold_state": hold.state, "held": hold.held_minor, "posted": hold.posted_minor}
     # An increment that was withdrawn is off the hold already: what is left belongs to the purchase that it raised.
     withdrawn_increment = original.incremental and original.state is MessageState.WITHDRAWN
-    if withdrawn_increment or hold.state not in (HoldState.OPEN, HoldState.POSTED):
+    if withdrawn_increment or hold.state not in (HoldState.OPEN, HoldState.POSTED, HoldState.EXPIRED):
         return _unchanged("hold", "nothing_left", seen)
     # A clearing record, or a financial advice, posts on an authorization; a single message posts by itself.
     authorization = original.kind in (Kind.AUTHORIZATION, Kind.AUTHORIZATION_ADVICE)
@@ -72,10 +76,27 @@ def decide_reversal(case: Case) -> Decision:
         # It has been cleared: the money has moved, so a refund would have to bring it back.
         return _unchanged("hold", "already_posted", seen, concern="reversal_after_posting")
 
+    return _reversed(case, original, hold, seen)
+
+
+def _reversed(case: Case, original: StoredMessage, hold: Hold, seen: Seen) -> Decision:
+    """Takes back what the message asks for, of a purchase on which something stands or has expired."""
+    account = case.view.account
+    assert account is not None, "the purchase has one"
     final, refused = _final_amount(case, original, hold)
     if refused:
         return _unchanged("amount", refused, seen, concern=refused)
-    change, usage = take_back(case, hold, final, HoldState.REVERSED)
+    part = is_part(original, hold) and _means_all_of(original, case)
+    if hold.state is HoldState.EXPIRED:
+        # The deadline has brought the money back. What is presented later must not look as if nobody had reversed it.
+        remembered = {"authorized_minor": final} if final else {"state": HoldState.REVERSED}
+        return Decision(
+            answer=_ACCEPTED,
+            trace=(Step("hold", "reversed_after_expiry", {**seen, "final": final}),),
+            hold=msgspec.structs.replace(hold, **remembered),
+            undone=original if part else None,
+        )
+    change, usage = take_back(case, hold, final, HoldState.EXPIRED if part else HoldState.REVERSED)
     return Decision(
         answer=_ACCEPTED,
         trace=(Step("amount", "taken_back", {**seen, "final": final}),),
@@ -83,8 +104,8 @@ def decide_reversal(case: Case) -> Decision:
         hold=change.hold,
         usage=usage,
         # A refund that was spent before it was reversed leaves a debt.
-        concern="below_floor" if hold.credit and _left(view.account, hold, final) < view.account.floor_minor else "",
-        undone=original if _is_part(original, hold) and final and not request.replacement_amount_minor else None,
+        concern="below_floor" if hold.credit and _left(account, hold, final) < account.floor_minor else "",
+        undone=original if part else None,
     )
 
 
@@ -93,11 +114,27 @@ def _left(account: Account, refund: Hold, final_minor: int) -> int:
     return account.available_minor - (refund.posted_minor - final_minor)
 
 
-def _is_part(original: StoredMessage, hold: Hold) -> bool:
-    """Whether the message made only a part of what stands: an increment of a hold, or one of several postings."""
+def is_part(original: StoredMessage, hold: Hold) -> bool:
+    """Whether the message made only a part of the purchase: an increment, or one of several postings.
+
+    Where only an increment is set aside any more, since what came before it has expired, it is a part all the same.
+    """
     posted = hold.state is HoldState.POSTED
-    current = hold.posted_minor if posted else hold.held_minor
-    return (original.incremental or posted) and current > original.moved_minor
+    whole = hold.posted_minor if posted else max(hold.held_minor, hold.authorized_minor - hold.posted_minor)
+    return (original.incremental or posted) and whole > original.moved_minor
+
+
+def _means_all_of(original: StoredMessage, case: Case) -> bool:
+    """Whether the reversal takes back all that the message did."""
+    request = case.request
+    return not request.replacement_amount_minor and request.amount_minor in (0, original.amount_minor)
+
+
+def _standing(hold: Hold) -> int:
+    """What a reversal may lower: what is posted, set aside or, after the deadline, was approved."""
+    if hold.state is HoldState.EXPIRED:
+        return hold.authorized_minor
+    return hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor
 
 
 def take_back(case: Case, hold: Hold, final_minor: int, end: HoldState) -> tuple[Change, Usage | None]:
@@ -123,7 +160,7 @@ def _final_amount(case: Case, original: StoredMessage, hold: Hold) -> tuple[int,
     held.
     """
     request, account = case.request, case.view.account
-    current = hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor
+    current = _standing(hold)
     if request.replacement_amount_minor:
         if account is not None and request.currency not in ("", account.currency):
             # DE95 is in the currency of DE49: what it leaves in the account's currency, only a person can say.
@@ -131,8 +168,8 @@ def _final_amount(case: Case, original: StoredMessage, hold: Hold) -> tuple[int,
         final = request.replacement_amount_minor
         return (final, "") if final < current else (current, "over_reversal")
     asked = request.amount_minor
-    if _is_part(original, hold) and asked in (0, original.amount_minor):
-        return current - original.moved_minor, ""
+    if is_part(original, hold) and _means_all_of(original, case):
+        return max(0, current - original.moved_minor), ""
     if asked in (0, original.amount_minor, original.moved_minor, current):
         return 0, ""
     return (current, "over_reversal") if asked > current else (current, "partial_reversal_without_replacement")

@@ -96,6 +96,10 @@ def _taken_back(case: Case, value: int, item: ClearingItem, hold: Hold) -> Decis
     change = taken_back(case, amount, hold)
     if change is None:
         return in_doubt(case, "more_than_charged_back")
+    if item.kind is ClearingKind.ADDITIONAL_CHARGE:
+        # It had come on top of what was approved.
+        approved = max(0, change.hold.authorized_minor - amount)
+        change = Change(change.movements, msgspec.structs.replace(change.hold, authorized_minor=approved))
     concern = ""
     if again and value > item.amount_minor:
         concern = "represented_more_than_charged_back"

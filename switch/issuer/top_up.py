@@ -16,12 +16,16 @@ __all__ = ["load", "shortfall", "take_out", "unspent"]
 
 def shortfall(case: Case, decision: Decision) -> int | None:
     """How much is missing, an account's debt included; None where this is not what the decision is about."""
-    program, request = case.view.program, case.request
+    view, request = case.view, case.request
+    program = view.program
     if (
         decision.reason is not Reason.INSUFFICIENT_FUNDS
         or decision.repeat_of is not None
         or program is None
         or program.top_up is None
+        # An account keeps its currency, whatever becomes of its program's.
+        or view.account is None
+        or view.account.currency != program.top_up.currency
         or request.operation is not Operation.PURCHASE
         or request.incremental
     ):

@@ -17,7 +17,7 @@ from switch.contracts.message import Answer, Kind
 from switch.contracts.reason import Reason
 from switch.issuer.case import Case, Decision, Step
 from switch.issuer.hold import HoldState
-from switch.issuer.reversal import take_back
+from switch.issuer.reversal import is_part, take_back
 from switch.issuer.stored import MessageState
 
 __all__ = ["decide_withdrawal"]
@@ -47,7 +47,9 @@ def decide_withdrawal(case: Case) -> Decision:
         return Decision(answer=stored.answer, trace=(step,), remember_as=None)
     current = hold.posted_minor if hold.state is HoldState.POSTED else hold.held_minor
     taken = min(stored.moved_minor, current)
-    change, usage = take_back(case, hold, current - taken, HoldState.WITHDRAWN)
+    # What had expired before a late increment was heard.
+    end = HoldState.EXPIRED if is_part(stored, hold) else HoldState.WITHDRAWN
+    change, usage = take_back(case, hold, current - taken, end)
     step = Step("withdrawal", "withdrawn", {"hold": hold.hold_id, "taken_back": taken})
     return Decision(
         answer=_MISSED,

@@ -102,7 +102,8 @@ async def begin_file(
     found = _file_of(row)
     if found.digest != digest:
         raise JournalRefused(
-            f"{network} sent another file under the name {file_id} before ({found.name}, begun {found.begun_at:%F %T})"
+            f"{network} sent another file under the name {file_id} before ({found.name}, begun {found.begun_at:%F %T})",
+            plain=(file_id,),
         )
     return found
 

@@ -13,18 +13,24 @@ from switch.contracts.secret import Pan
 from switch.journal.clearing_rows import request_of
 from switch.journal.connection import Connection, translated
 
-__all__ = ["ExceptionShown", "InDoubt", "Proposal", "exceptions", "in_doubt", "propose", "purchases_of"]
+__all__ = ["ExceptionShown", "InDoubt", "Proposal", "exceptions", "in_doubt", "login", "propose", "purchases_of"]
 
 #: No card has this look-up value: it finds none, where a record's card is unknown.
 _NO_CARD = bytes(32)
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """What one person has asked for; another must agree."""
+    """What one person has asked for; another must agree.
+
+    ``by`` is the name that they gave, ``login`` the database's, ``ran_by`` the operating system's user. Those two are
+    empty where the proposal is older than they are.
+    """
 
     kind: InstructionKind
     hold: int | None
     by: str
+    login: str
+    ran_by: str
     at: datetime
 
 
@@ -61,7 +67,8 @@ class InDoubt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SHOWN = """
-    SELECT i.*, c.pan_masked, p.kind AS proposed, p.hold_id AS proposed_hold, p.proposed_by, p.proposed_at
+    SELECT i.*, c.pan_masked, p.kind AS proposed, p.hold_id AS proposed_hold, p.proposed_by, p.proposed_at,
+           p.login AS proposed_login, p.ran_by AS proposed_ran_by
       FROM clearing_item i
       LEFT JOIN message_key m ON m.account_id = i.account_id AND m.key = i.key
       LEFT JOIN card c ON c.card_id = m.card_id
@@ -114,6 +121,8 @@ def _shown(row: Any) -> ExceptionShown:  # a Record; its columns are named above
             kind=InstructionKind(row["proposed"]),
             hold=row["proposed_hold"],
             by=row["proposed_by"],
+            login=row["proposed_login"],
+            ran_by=row["proposed_ran_by"],
             at=row["proposed_at"],
         ),
     )
@@ -143,16 +152,24 @@ async def in_doubt(connection: Connection, key: bytes, instruction: Instruction)
     )
 
 
-async def propose(connection: Connection, doubt: InDoubt, instruction: Instruction, now: datetime) -> None:
-    """Remembers what one person asks for. The newest proposal stands."""
+async def login(connection: Connection) -> str:
+    """Whom the database takes us for, and keeps with what is proposed and settled."""
+    with translated():
+        user: str = await connection.fetchval("SELECT session_user")
+    return user
+
+
+async def propose(connection: Connection, doubt: InDoubt, instruction: Instruction, ran_by: str, now: datetime) -> None:
+    """Remembers what one person asks for, with their login. The newest proposal stands."""
     with translated():
         await connection.execute(
-            "SELECT propose_clearing($1, $2, $3, $4, $5, $6)",
+            "SELECT propose_clearing($1, $2, $3, $4, $5, $6, $7)",
             doubt.account_id,
             doubt.key,
             instruction.kind,
             instruction.hold_id,
             instruction.by,
+            ran_by,
             now,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,12 +19,13 @@ __all__ = [
     "attempts_of",
     "load_attempts",
     "load_sources",
-    "load_usage",
+    "load_usages",
     "open_by_state",
     "put_source",
     "put_wishes",
     "release",
     "steps_of",
+    "without_provider",
 ]
 
 
@@ -111,10 +112,15 @@ class StepShown(NamedTuple):
 
 
 _COLUMNS = ", ".join(AttemptRow._fields)
-_ATTEMPTS = f"SELECT {_COLUMNS} FROM funding_attempt WHERE account_id = $1 AND message_key = $2 ORDER BY turn"  # noqa: S608 our own names
+_ATTEMPTS = f"""
+    SELECT {", ".join(f"f.{name}" for name in AttemptRow._fields)}
+      FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, message_key)
+      JOIN funding_attempt f ON f.account_id = w.account_id AND f.message_key = w.message_key
+     ORDER BY f.turn
+"""  # noqa: S608 our own names
 # A decline of the provider's own counts; what follows the newest success counts.
 _SOURCES = """
-    SELECT s.provider, s.token, s.currency, s.preference, s.blocked, (
+    SELECT s.account_id, s.provider, s.token, s.currency, s.preference, s.blocked, (
                SELECT count(*)::integer FROM funding_attempt a
                 WHERE a.account_id = s.account_id AND a.provider = s.provider AND a.source = s.token
                   AND a.state = 'declined' AND a.cause = 'answered' AND a.parked_at > s.changed_at
@@ -124,18 +130,28 @@ _SOURCES = """
                              AND b.charged > 0
                       ), '-infinity')
            ) AS declines
-      FROM funding_source s WHERE s.account_id = $1 ORDER BY s.preference, s.provider, s.token
+      FROM unnest($1::bigint[]) AS w (account_id) JOIN funding_source s ON s.account_id = w.account_id
+     ORDER BY s.account_id, s.preference, s.provider, s.token
 """
 _USAGE = """
-    SELECT coalesce(sum(amount) FILTER (WHERE parked_at >= date_trunc('day', $2::timestamptz, $3)), 0)::bigint,
-           count(*) FILTER (WHERE parked_at >= date_trunc('day', $2::timestamptz, $3))::integer,
-           coalesce(sum(amount), 0)::bigint,
-           (SELECT w.wishes FROM funding_wish w WHERE w.account_id = $1)
-      FROM funding_attempt
-     WHERE account_id = $1 AND parked_at >= date_trunc('month', $2::timestamptz, $3)
-       AND state NOT IN ('declined', 'not_charged', 'voided') AND message_key <> $4
+    SELECT w.account_id, u.day_minor, u.day_count, u.month_minor,
+           (SELECT x.wishes FROM funding_wish x WHERE x.account_id = w.account_id)
+      FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (account_id, time_zone, message_key), LATERAL (
+        SELECT coalesce(sum(a.amount) FILTER (
+                   WHERE a.parked_at >= date_trunc('day', $4::timestamptz, w.time_zone)), 0)::bigint AS day_minor,
+               count(*) FILTER (
+                   WHERE a.parked_at >= date_trunc('day', $4::timestamptz, w.time_zone))::integer AS day_count,
+               coalesce(sum(a.amount), 0)::bigint AS month_minor
+          FROM funding_attempt a
+         WHERE a.account_id = w.account_id AND a.parked_at >= date_trunc('month', $4::timestamptz, w.time_zone)
+           AND a.state NOT IN ('declined', 'not_charged', 'voided') AND a.message_key <> w.message_key
+    ) u
 """
 _BY_STATE = "SELECT state, count(*) FROM funding_attempt WHERE wake_at IS NOT NULL GROUP BY state"
+_WITHOUT_PROVIDER = """
+    SELECT provider, count(*) FROM funding_attempt
+     WHERE wake_at IS NOT NULL AND provider <> ALL ($1) GROUP BY provider ORDER BY provider
+"""
 _STEPS = """
     SELECT at, before, after, purchase, cause, note FROM funding_step
      WHERE account_id = $1 AND message_key = $2 AND turn = $3 ORDER BY step_id
@@ -149,26 +165,41 @@ async def alert_overdue(connection: Connection, thresholds: Sequence[int], now: 
     return [OverdueRow(*row.values()) for row in rows]
 
 
-async def load_attempts(connection: Connection, account_id: int, message_key: bytes) -> list[AttemptRow]:
-    """The attempts for a parked purchase; the last one is what it waits for."""
+async def load_attempts(
+    connection: Connection, refs: Sequence[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], tuple[AttemptRow, ...]]:
+    """The attempts that there are for these parked purchases: accounts, and the keys of the messages. The last one of a
+    purchase is what it waits for.
+    """
+    found: dict[tuple[int, bytes], tuple[AttemptRow, ...]] = {}
+    accounts, keys = [account_id for account_id, _ in refs], [key for _, key in refs]
     with translated():
-        return [AttemptRow(*row.values()) for row in await connection.fetch(_ATTEMPTS, account_id, message_key)]
+        rows = [AttemptRow(*row.values()) for row in await connection.fetch(_ATTEMPTS, accounts, keys)]
+    for row in rows:
+        ref = row.account_id, row.message_key
+        found[ref] = (*found.get(ref, ()), row)
+    return found
 
 
-async def load_sources(connection: Connection, account_id: int) -> tuple[SourceRow, ...]:
-    """An account's sources in their order of preference."""
+async def load_sources(connection: Connection, account_ids: Sequence[int]) -> dict[int, tuple[SourceRow, ...]]:
+    """The sources of each account, in their order of preference."""
+    found: dict[int, list[SourceRow]] = {account_id: [] for account_id in account_ids}
     with translated():
-        return tuple(SourceRow(*row.values()) for row in await connection.fetch(_SOURCES, account_id))
+        for account_id, *row in await connection.fetch(_SOURCES, list(found)):
+            found[account_id].append(SourceRow(*row))
+    return {account_id: tuple(rows) for account_id, rows in found.items()}
 
 
-async def load_usage(
-    connection: Connection, account_id: int, now: datetime, time_zone: str, purchase: bytes
-) -> UsageRow:
-    """Of the day and the month, in the time zone, that ``now`` falls into; but for the ``purchase`` in hand."""
+async def load_usages(
+    connection: Connection, purchases: Mapping[int, tuple[str, bytes]], now: datetime
+) -> dict[int, UsageRow]:
+    """By account: of the day and the month, in the account's time zone, that ``now`` falls into; but for the purchase
+    in hand. ``purchases`` has the time zones, and the keys of the purchases.
+    """
+    zones, keys = [zone for zone, _ in purchases.values()], [key for _, key in purchases.values()]
     with translated():
-        row = await connection.fetchrow(_USAGE, account_id, now, time_zone, purchase)
-    assert row is not None, "a sum is always there"
-    return UsageRow(*row.values())
+        rows = await connection.fetch(_USAGE, list(purchases), zones, keys, now)
+    return {account_id: UsageRow(*row) for account_id, *row in rows}
 
 
 async def attempts_of(connection: Connection, where: str, *values: object) -> list[AttemptRow]:
@@ -185,6 +216,12 @@ async def open_by_state(connection: Connection) -> dict[str, int]:
     """How many attempts have not ended, by state."""
     with translated():
         return {row["state"]: row["count"] for row in await connection.fetch(_BY_STATE)}
+
+
+async def without_provider(connection: Connection, providers: Sequence[str]) -> dict[str, int]:
+    """How many attempts have not ended and belong to none of these providers: nobody can end them."""
+    with translated():
+        return {row["provider"]: row["count"] for row in await connection.fetch(_WITHOUT_PROVIDER, providers)}
 
 
 async def steps_of(connection: Connection, attempt: AttemptRow) -> Sequence[StepShown]:

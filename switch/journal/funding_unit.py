@@ -1,46 +1,41 @@
-"""The unit of work of a top-up: parking a purchase, and every step of its attempt.
+"""The unit of work of top-ups: purchases to be parked, and steps of their attempts, many in one commit.
 
 ::
 
-    load      the books, the attempt, the parked message: nothing is locked
-    work      a pure function is shown both, changes the books in memory and says what the attempt becomes
-    record    one statement, so one commit: account and attempt must stand where they were read
+    load      the books, the attempts, the parked messages: nothing is locked
+    work      a pure function is shown each, changes the books in memory and says what the attempt becomes
+    record    one statement, so one commit: accounts and attempts must stand where they were read
 
-Each statement is a round trip, and a purchase that waits has only seconds. Where another writer was quicker, all is
-done once more under the locks of account and attempt.
+Each statement is a round trip, and a purchase that waits has only seconds. Where another writer was quicker, or one of
+many is refused, they are done in halves, down to the one that it is about, which is done once more under the locks of
+account and attempt. So what is wrong with one keeps no other from its step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from functools import partial
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeAlias
 
-from switch.contracts.errors import InvariantBroken
+from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken
+from switch.contracts.top_up import TopUpPolicy
 from switch.issuer.books import Books, Item
-from switch.issuer.case import Decision, Step
 from switch.issuer.program import Program
-from switch.issuer.stored import MessageState, StoredMessage
+from switch.issuer.stored import MessageState
 from switch.journal.connection import Connection, Overtaken, translated
 from switch.journal.funding_rows import (
     AttemptRow,
-    MoveRow,
     OverdueRow,
-    SourceRow,
-    UsageRow,
     alert_overdue,
     attempts_of,
     load_attempts,
     load_sources,
-    load_usage,
+    load_usages,
 )
-from switch.journal.rows import Row, account_of, stored_of, trace_json
+from switch.journal.funding_sheet import Change, Move, Order, Park, Parked, Planner, Purchase, Result, Sheet, Short
+from switch.journal.rows import trace_json
 from switch.journal.unit import UnitOfWork, beside_values, unit_values
 
-__all__ = ["Change", "FundingUnit", "Parked", "Purchase", "Short"]
-
-T = TypeVar("T")
+__all__ = ["FundingUnit"]
 
 _LOCK = "SELECT lock_funding($1, $2)"
 _LOOK = """
@@ -59,17 +54,11 @@ _LOOK = """
                 WHERE x.account_id = m.account_id AND x.network_reference = m.network_reference
                   AND x.network_reference <> '' AND x.card_id = m.card_id AND x.network = m.network
                   AND x.kind IN ('authorization_advice', 'financial_advice') AND x.decided_at >= m.decided_at
-           ) OR EXISTS (
-               SELECT 1 FROM message_key x
-                WHERE x.account_id = m.account_id AND x.original_stan = m.stan AND x.original_stan <> ''
-                  AND x.original_transmitted = m.transmitted AND x.original_transmitted <> ''
-                  AND x.card_id = m.card_id AND x.network = m.network
-                  AND x.kind IN ('authorization_advice', 'financial_advice') AND x.decided_at >= m.decided_at
            ) AS advised
-      FROM funding_attempt f
+      FROM unnest($1::bigint[], $2::bytea[], $3::integer[]) AS w (account_id, key, turn)
+      JOIN funding_attempt f ON f.account_id = w.account_id AND f.message_key = w.key AND f.turn = w.turn
       JOIN message_key m ON m.account_id = f.account_id AND m.key = f.message_key
       JOIN account a ON a.account_id = f.account_id
-     WHERE f.account_id = $1 AND f.message_key = $2 AND f.turn = $3
 """
 _RECORD_STEP = "SELECT record_funding($1, $2)"
 # The account first, as everywhere: its lock is what others wait for.
@@ -78,67 +67,50 @@ _RECORD_ALL = """SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9), record_
 """
 
 
-class Short(NamedTuple):
-    """A purchase that lacks money, and what could be charged for it."""
-
-    item: Item
-    account_id: int
-    card_id: int
-    program: Program
-    shortfall_minor: int
-    sources: tuple[SourceRow, ...]
-    usage: UsageRow
-    now: datetime
-    asked: tuple[AttemptRow, ...] = ()  # for this purchase, before
-
-
-class Purchase(NamedTuple):
-    """An attempt and the parked purchase, as they were read."""
-
-    attempt: AttemptRow
-    message: StoredMessage
-    advised: bool  # the network decided the purchase itself meanwhile
-    books: Books
-    short: Short | None = None  # what another source could be asked for, where that was to be loaded
-
-
-class Change(NamedTuple):
-    """What an attempt becomes, and the one that is made in its place."""
-
-    attempt: AttemptRow
-    note: str = ""
-    following: AttemptRow | None = None
-
-
-class Parked(NamedTuple):
-    """What came of a purchase that may have to wait: a decision that is booked; or an attempt, its own (``new``) or
-    one that another copy of the message waits for.
-    """
-
-    decision: Decision | None
-    attempt: AttemptRow | None = None
-    new: bool = False
-
-    @property
-    def decided(self) -> Decision:
-        """Of a purchase without an attempt."""
-        assert self.decision is not None, "without an attempt it is decided"
-        return self.decision
-
-
-#: Says what is charged, with a step for the trace, or in that step why nothing is.
-Planner = Callable[[Short], tuple[AttemptRow | None, Step]]
+_Done: TypeAlias = Parked | Literal["later"] | None  # later: another order of the batch is on the same account
 
 
 class FundingUnit(UnitOfWork):
     """A unit of work that also keeps attempts."""
 
-    async def park(self, item: Item, plan: Planner) -> Parked:
-        """Decides a request again: it is booked, declined, or parked with an attempt.
+    async def carry_out(self, orders: Sequence[Order]) -> list[Result]:
+        """In as few commits as possible; the results come in their order, every one durable.
 
-        Raises as :meth:`UnitOfWork.run`.
+        A result is what came of a Park, None for a Move, or what :meth:`park` and :meth:`move` raise.
         """
-        return await self._without_locks(partial(self._park, item, plan), partial(self._lock_of, item))
+        results: list[Result] = [None] * len(orders)
+        todo = [list(range(len(orders)))]
+        while todo:
+            places = todo.pop()
+            try:
+                done = await self._attempt_orders([orders[place] for place in places])
+            except (DatabaseUnavailable, CommitUnknown) as exc:
+                for place in places:
+                    results[place] = exc
+            except Exception as exc:  # noqa: BLE001 -- what is wrong with one order must not stop the others
+                if len(places) == 1:
+                    results[places[0]] = exc
+                    continue
+                middle = len(places) // 2
+                todo += [places[middle:], places[:middle]]
+            else:
+                later = []
+                for place, one in zip(places, done, strict=True):
+                    if one == "later":
+                        later.append(place)
+                    else:
+                        results[place] = one
+                if later:
+                    todo.append(later)
+        return results
+
+    async def park(self, item: Item, plan: Planner) -> Parked:
+        """One :class:`Park`. Raises as :meth:`UnitOfWork.run`."""
+        (result,) = await self.carry_out([Park(item, plan)])
+        if isinstance(result, Exception):
+            raise result
+        assert result is not None, "a Park has a result"
+        return result
 
     async def move(
         self,
@@ -148,17 +120,11 @@ class FundingUnit(UnitOfWork):
         item: Item | None = None,
         *,
         turn: int = 1,
-        with_sources: bool = False,
     ) -> None:
-        """One step of an attempt: ``work`` makes it; with None nothing is written. It may be called twice, and the
-        second call counts. ``item`` is the purchase itself, where it is to be decided, or where another source may be
-        asked for it (``with_sources``).
-
-        Raises as :meth:`UnitOfWork.run`, and InvariantBroken where there is no such attempt.
-        """
-        await self._without_locks(
-            partial(self._move, account_id, key, turn, work, item, with_sources), partial(self._lock, account_id, key)
-        )
+        """One :class:`Move`. Raises as :meth:`UnitOfWork.run`, and InvariantBroken where there is no such attempt."""
+        (result,) = await self.carry_out([Move(account_id, key, work, item, turn=turn)])
+        if isinstance(result, Exception):
+            raise result
 
     async def keep_driving(self, owner: str, seconds: float, attempts_max: int) -> list[AttemptRow]:
         """Says that ``owner`` lives, takes over what others have left, and gives all of its attempts that have not
@@ -180,146 +146,180 @@ class FundingUnit(UnitOfWork):
         with self._under_watch():
             return await alert_overdue(await self._connected(), thresholds, self._clock())
 
-    async def _without_locks(
-        self,
-        work: Callable[[Connection, bool], Awaitable[T]],
-        lock: Callable[[Connection], Awaitable[None]],
-    ) -> T:
-        """Runs ``work``; where another writer came between, once more in a transaction that begins with ``lock``."""
+    async def _attempt_orders(self, orders: Sequence[Order]) -> list[_Done]:
+        """Without locks. Where another writer came between, an order that is alone is carried out once more in a
+        transaction that begins with its locks; of several, Overtaken is raised.
+        """
         with self._under_watch():
             connection = await self._connected()
             try:
-                return await work(connection, False)
+                return await self._carry_out(connection, orders, locked=False)
             except (Overtaken, InvariantBroken):
                 # What two statements read, with another writer between them, may contradict itself.
                 self.overtaken += 1
-            with translated():
-                await connection.execute("BEGIN")
-            await lock(connection)
-            result = await work(connection, True)
-            with translated(committing=True):
-                await connection.execute("COMMIT")
-            return result
+            if len(orders) == 1:
+                with translated():
+                    await connection.execute("BEGIN")
+                    await self._lock(connection, orders[0])
+                done = await self._carry_out(connection, orders, locked=True)
+                with translated(committing=True):
+                    await connection.execute("COMMIT")
+                return done
+        raise Overtaken("another writer was quicker on one of several")
 
-    async def _lock(self, account_id: int, key: bytes, connection: Connection) -> None:
-        with translated():
-            await connection.execute(_LOCK, account_id, key)
+    async def _lock(self, connection: Connection, order: Order) -> None:
+        if isinstance(order, Park):
+            await self._load(connection, [order.item], lock=True)
+        else:
+            await connection.execute(_LOCK, order.account_id, order.key)
 
-    async def _lock_of(self, item: Item, connection: Connection) -> None:
+    async def _carry_out(self, connection: Connection, orders: Sequence[Order], *, locked: bool) -> list[_Done]:
         with translated():
-            await self._load(connection, [item], lock=True)
-
-    async def _park(self, item: Item, plan: Planner, connection: Connection, locked: bool) -> Parked:
-        with translated():
-            books, versions = await self._load(connection, [item], lock=False)
+            sheet = await self._sheet(connection, orders)
+        books = sheet.books
         loaded = tuple(books.accounts.values())
-        decision = books.decide(item)
-        attempt: AttemptRow | None = None
-        if decision.waits:
-            account_id = books.cards[item.pan_lookup].account_id
-            if known := await load_attempts(connection, account_id, item.key):
-                return Parked(None, known[-1])
-            missing = books.short(item)
-            assert missing is not None, "the books say that it is short"
-            attempt, step = plan(await self._short(connection, books, item, missing))
-            decision = books.settle_short(item, step, MessageState.ANSWERED if attempt is None else MessageState.PARKED)
+        done: list[_Done] = []
+        lacking: list[tuple[int, Order]] = []  # another source, or the first one, may be asked for them
+        for place, order in enumerate(orders):
+            if not sheet.begin(order):
+                done.append("later")
+            elif isinstance(order, Move):
+                done.append(None)
+                if order.with_sources and _missing(books, order) is not None:
+                    lacking.append((place, order))
+                else:
+                    sheet.move(order)
+            else:
+                decision = books.decide(order.item)
+                done.append(Parked(decision))
+                if decision.waits:
+                    lacking.append((place, order))
+        for place, parked in await self._with_sources(connection, sheet, lacking):
+            done[place] = parked
         books.check_invariants(loaded)
-        moves = [] if attempt is None else [_move(attempt, None, "")]
         with translated(committing=not locked):
-            await self._record_all(connection, books, versions, [] if attempt is None else [attempt], moves)
-        return Parked(decision) if attempt is None else Parked(decision, attempt, new=True)
+            await self._record_sheet(connection, sheet)
+        return done
 
-    async def _move(
-        self,
-        account_id: int,
-        key: bytes,
-        turn: int,
-        work: Callable[[Purchase], Change | None],
-        item: Item | None,
-        with_sources: bool,
-        connection: Connection,
-        locked: bool,
-    ) -> None:
-        known = None
-        with translated():
-            if item is not None:
-                known = await self._load(connection, [item], lock=False)
-            row = await connection.fetchrow(_LOOK, account_id, key, turn)
-        if row is None:
-            raise InvariantBroken(f"account {account_id}: no funding attempt for the message {key.hex()}")
-        books, versions = self._books_of(row) if known is None else known
-        attempt = AttemptRow(*row["attempt"].values())
-        stored = books.stored[account_id, key] = stored_of(row["message"])
-        loaded = tuple(books.accounts.values())
-        short = None
-        if with_sources and item is not None and (missing := books.short(item, parked=True)) is not None:
-            asked = await load_attempts(connection, account_id, key)
-            short = (await self._short(connection, books, item, missing))._replace(asked=tuple(asked))
-        change = work(Purchase(attempt, stored, row["advised"], books, short))
-        if change is None:
-            return
-        books.check_invariants(loaded)
-        attempts, moves = [change.attempt], [_move(change.attempt, attempt, change.note)]
-        if change.following is not None:
-            attempts.append(change.following)
-            moves.append(_move(change.following, None, ""))
-        with translated(committing=not locked):
-            if not (books.bookings or books.amended_messages or books.notices or change.following):
-                await connection.fetchval(_RECORD_STEP, attempts, moves)
-                return
-            # Without entries, a charge that shares its caps, or a look at all open holds, the account stays as it is:
-            # nobody who looked at it meanwhile has to decide again.
-            changes_account = books.bookings or change.following or books.open_holds_known
-            await self._record_all(connection, books, versions if changes_account else [], attempts, moves)
+    async def _sheet(self, connection: Connection, orders: Sequence[Order]) -> Sheet:
+        """With the books of all accounts that the orders are about, the attempts and the parked messages."""
+        items = [order.item for order in orders if order.item is not None]
+        moves = [order for order in orders if isinstance(order, Move)]
+        if items:
+            books, versions = await self._load(connection, items, lock=False)
+        else:
+            self._moment = self._clock()
+            books, versions = Books(self._programs, self._security, self._moment), []
+        sheet = Sheet(books, dict(versions))
+        if moves:
+            accounts, keys = [one.account_id for one in moves], [one.key for one in moves]
+            turns = [one.turn for one in moves]
+            for row in await connection.fetch(_LOOK, accounts, keys, turns):
+                sheet.show(row)
+        return sheet
 
-    def _books_of(self, row: Row) -> tuple[Books, list[tuple[int, int]]]:
-        """With the account alone: for a step that decides no purchase."""
-        self._moment = self._clock()
-        books = Books(self._programs, self._security, self._moment)
-        books.accounts[row["account_id"]] = account_of(row)
-        return books, [(row["account_id"], row["version"])]
+    async def _with_sources(
+        self, connection: Connection, sheet: Sheet, lacking: Sequence[tuple[int, Order]]
+    ) -> list[tuple[int, Parked | None]]:
+        """What comes of purchases that are short, each with its place: those that come, and those whose source may not
+        have been the last one.
+        """
+        if not lacking:
+            return []
+        orders = [order for _, order in lacking]
+        refs = [(_account_of(sheet.books, order), _item_of(order).key) for order in orders]
+        known = await load_attempts(connection, refs)
+        # What has an attempt already may be of a program that tops up no more.
+        fresh = [one for one, ref in zip(orders, refs, strict=True) if isinstance(one, Move) or ref not in known]
+        shorts = await self._shorts(connection, sheet.books, fresh, known)
+        done: list[tuple[int, Parked | None]] = []
+        for (place, order), (account_id, key) in zip(lacking, refs, strict=True):
+            short = shorts.get(account_id)
+            if isinstance(order, Move):
+                sheet.move(order, short)
+                done.append((place, None))
+            elif short is None:
+                sheet.decided.discard(account_id)
+                done.append((place, Parked(None, known[account_id, key][-1])))
+            else:
+                done.append((place, _park(sheet, order, short)))
+        return done
 
-    async def _record_all(
+    async def _shorts(
         self,
         connection: Connection,
         books: Books,
-        versions: Sequence[tuple[int, int]],
-        attempts: Sequence[AttemptRow],
-        moves: Sequence[MoveRow],
-    ) -> None:
-        traces = [(*ref, trace_json(trace)) for ref, trace in books.retraced.items()]
+        orders: Sequence[Order],
+        known: Mapping[tuple[int, bytes], tuple[AttemptRow, ...]],
+    ) -> dict[int, Short]:
+        """What these purchases lack, by account, and what could be charged for it."""
+        purchases = {
+            _account_of(books, order): (
+                _policy(self._programs[books.cards[_item_of(order).pan_lookup].program]).time_zone,
+                _item_of(order).key,
+            )
+            for order in orders
+        }
+        sources = await load_sources(connection, list(purchases))
+        usages = await load_usages(connection, purchases, books.now)
+        shorts: dict[int, Short] = {}
+        for order in orders:
+            item, missing = _item_of(order), _missing(books, order)
+            assert missing is not None, "the books say that it is short"
+            card = books.cards[item.pan_lookup]
+            shorts[card.account_id] = Short(
+                item,
+                card.account_id,
+                card.card_id,
+                self._programs[card.program],
+                missing,
+                sources[card.account_id],
+                usages[card.account_id],
+                books.now,
+                known.get((card.account_id, item.key), ()),
+            )
+        return shorts
+
+    async def _record_sheet(self, connection: Connection, sheet: Sheet) -> None:
+        books = sheet.books
+        if not sheet.moves and not sheet.decided:
+            return
+        if not (sheet.decided or books.bookings or books.amended_messages or books.notices):
+            await connection.fetchval(_RECORD_STEP, sheet.attempts, sheet.moves)
+            return
         await connection.fetchval(
-            _RECORD_ALL, *unit_values(books, versions), *beside_values(books), attempts, moves, traces
+            _RECORD_ALL,
+            *unit_values(books, sheet.versions_that_count()),
+            *beside_values(books),
+            sheet.attempts,
+            sheet.moves,
+            [(*ref, trace_json(trace)) for ref, trace in books.retraced.items()],
         )
         self.holds_expired += books.holds_expired
 
-    async def _short(self, connection: Connection, books: Books, item: Item, missing: int) -> Short:
-        card = books.cards[item.pan_lookup]
-        program = self._programs[card.program]
-        assert program.top_up is not None, "the books say that it is short"
-        return Short(
-            item,
-            card.account_id,
-            card.card_id,
-            program,
-            missing,
-            await load_sources(connection, card.account_id),
-            await load_usage(connection, card.account_id, books.now, program.top_up.time_zone, item.key),
-            books.now,
-        )
+
+def _park(sheet: Sheet, order: Park, short: Short) -> Parked:
+    attempt, step = order.plan(short)
+    state = MessageState.ANSWERED if attempt is None else MessageState.PARKED
+    decision = sheet.books.settle_short(order.item, step, state)
+    if attempt is not None:
+        sheet.step(attempt, None, "")
+    return Parked(decision, attempt, new=attempt is not None)
 
 
-def _move(after: AttemptRow, before: AttemptRow | None, note: str) -> MoveRow:
-    """The step between two rows."""
-    return MoveRow(
-        after.account_id,
-        after.message_key,
-        after.moved_at,
-        "" if before is None else before.state,
-        after.state,
-        after.purchase,
-        after.cause,
-        note,
-        None if before is None else before.moved_at,
-        after.turn,
-    )
+def _item_of(order: Order) -> Item:
+    assert order.item is not None, "who asks for sources has the purchase"
+    return order.item
+
+
+def _account_of(books: Books, order: Order) -> int:
+    return books.cards[_item_of(order).pan_lookup].account_id
+
+
+def _missing(books: Books, order: Order) -> int | None:
+    return books.short(_item_of(order), parked=isinstance(order, Move))
+
+
+def _policy(program: Program) -> TopUpPolicy:
+    assert program.top_up is not None, "the books say that it is topped up"
+    return program.top_up

@@ -42,6 +42,10 @@ Polls
     A frame of length zero is a keep-alive. It is answered with one, at a limited rate (``switch.network.polls``), and
     never started from here.
 
+Messages that can't be read
+    All are counted and answered where they can be; the log has a few lines a session and field, then one a minute, each
+    with how many were left out before it (``left_out``), and one at the session's end with those after the last.
+
 Strangers
     A connection is judged by its address when it is accepted (allow-list, places in all and by address) and takes its
     place before TLS begins. The handshake runs in a task of its own, within a time limit, so that the accept loop waits

@@ -23,6 +23,7 @@ from switch.network.arrival import Arrival, Route
 from switch.network.closing import CloseReason
 from switch.network.dialogue import Dialogue
 from switch.network.link import Link
+from switch.network.log_meter import LogMeter
 from switch.network.polls import PollMeter
 from switch.wire.errors import DecodeFailure, WireError
 from switch.wire.inbound import Inbound, ManagementFunction, Reject
@@ -65,6 +66,7 @@ class Reception:
         self._sender = sender
         self._dialogue = Dialogue(link.dialect.management)
         self._polls = PollMeter(trio.current_time())
+        self._rejections = LogMeter(trio.current_time())  # by field
         self._counted_as_signed_on = False
         self._refusal: Answer | None = None  # what a request gets without the house; None: it is welcome
         if link.settings.sign_on_required and link.settings.sign_on_timeout_seconds:
@@ -93,9 +95,11 @@ class Reception:
         self._note_sign_on()
 
     def end(self) -> None:
-        """The session has ended, and with it the sign-on."""
+        """The session has ended, and with it the sign-on. Tells how many lines about damaged messages were left out."""
         self._dialogue.signed_on = False
         self._note_sign_on()
+        if left_out := self._rejections.left_out:
+            log.warning("frames_rejected_unlogged", session=self._sender.label, fields=left_out)
 
     # ── frames
 
@@ -126,7 +130,7 @@ class Reception:
             try:
                 inbound = decode(payload, network=network, received_at=received_at)
             except DecodeFailure as failure:
-                self._take_undecodable(failure)
+                self._take_undecodable(failure, now)
                 self.stumbled = True
                 break
             request = inbound.request
@@ -153,12 +157,18 @@ class Reception:
             self._stats.polls_answered += 1
             self._sender.post_poll()
 
-    def _take_undecodable(self, failure: DecodeFailure) -> None:
+    def _take_undecodable(self, failure: DecodeFailure, now: float) -> None:
         self._stats.decode_failures += 1
-        answered = failure.answer is not None
-        log.warning(
-            "frame_rejected", session=self._sender.label, field=failure.field, offset=failure.offset, answered=answered
-        )
+        left_out = self._rejections.due(failure.field, now)
+        if left_out is not None:
+            log.warning(
+                "frame_rejected",
+                session=self._sender.label,
+                field=failure.field,
+                offset=failure.offset,
+                answered=failure.answer is not None,
+                left_out=left_out,
+            )
         if failure.answer is not None:
             self._sender.post(failure.answer)
 

@@ -68,6 +68,19 @@ class PanLookup(Protocol):
 class TopUpDoor(Protocol):
     """Who takes purchases that may wait for a top-up."""
 
+    @property
+    def asks(self) -> bool:
+        """Whether any would be asked for; while none is, purchases that are short are declined with the others."""
+        ...
+
+    def set_out(self) -> None:
+        """A batch is under way."""
+        ...
+
+    def come_back(self, messages: int, *, others_wait: bool) -> None:
+        """It is over."""
+        ...
+
     def take(self, arrival: Arrival, item: Item) -> None:
         """Answers the arrival some day, in time or with what its deadline says."""
         ...
@@ -115,11 +128,16 @@ class BatchLoop:
 
     async def run(self, unit: UnitOfWork) -> None:
         """One worker. Several may run, each with a unit of work of its own."""
+        top_ups = self._top_ups
         while batch := await self._waiting.take():
+            if top_ups is not None:
+                top_ups.set_out()
             try:
                 await self._process(unit, batch)
             finally:
                 self._waiting.done(batch)
+                if top_ups is not None:
+                    top_ups.come_back(len(batch), others_wait=len(self._waiting) > 0)
 
     async def _process(self, unit: UnitOfWork, batch: Sequence[Queued]) -> None:
         """One batch from queue to answers. Whatever was answered 91 while it waited is not booked at all."""
@@ -197,13 +215,15 @@ class BatchLoop:
     def _item(self, arrival: Arrival) -> Item:
         request = arrival.request
         pan_lookup = self._vault.lookup(request.pan)
+        asks = self._top_ups is not None and self._top_ups.asks
         return Item(
             request,
             idempotency_key(request, pan_lookup),
             fingerprint(request),
             pan_lookup,
             arrival.dialect.response_code,
-            top_up=self._top_ups is not None,
+            top_up=asks,
+            no_top_up="" if asks or self._top_ups is None else "providers_away",
         )
 
     def _answer(

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from simulators.clearing_files import FORMATS, Entry, FileHead, Purchase, chargeback, presentment, refund, write
+from switch.cli.person import os_user
 from switch.contracts.secret import Pan
 from tests.cli.command import Result, switch
 from tests.house import POISON, House, IssuedCard, new_pan
@@ -233,6 +234,18 @@ def as_superuser(house: House, statement: str) -> None:
     asyncio.run(run())
 
 
+def test_another_file_under_a_name_of_digits_is_refused_by_that_name(
+    house: House, card: IssuedCard, tmp_path: Path
+) -> None:
+    head = FileHead.ipm(NETWORK, date(2026, 11, 25), next(_numbers))
+    ingest(house, written(tmp_path, presented(card.pan), head=head))
+
+    other = clearing(house, "ingest", written(tmp_path, presented(card.pan), head=head))
+
+    assert head.file_id.isdecimal() and len(head.file_id) == 25
+    assert f"{NETWORK} sent another file under the name {head.file_id} before" in other.complaint
+
+
 def test_nothing_is_known_of_a_file_that_never_came(house: House) -> None:
     assert "nothing is booked of a file GONE" in clearing(house, "report", NETWORK, "GONE").complaint
 
@@ -326,26 +339,36 @@ def test_records_are_named_by_their_id(house: House) -> None:
 
 
 @pytest.fixture
-def strict(house: House) -> Path:
-    """Settings that want two people to agree."""
-    config = house.config.with_name("two_person.toml")
-    config.write_text(house.config.read_text() + "\n[clearing]\ntwo_person = true\n")
-    return config
+def desks(house: House) -> dict[str, Path]:
+    """By login: settings that want two people to agree. Two have logins of their own, and one the product's."""
+    config, shared = house.config.read_text(), "switch_issuing@"
+    assert config.count(shared) == 1
+    for name in ("ann", "bob"):
+        role = f"CREATE ROLE {name} LOGIN IN ROLE switch_issuing"
+        as_superuser(house, f"DO $$ BEGIN {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    made = {}
+    for name in ("ann", "bob", "switch_issuing"):
+        made[name] = house.config.with_name(f"{name}.toml")
+        made[name].write_text(config.replace(shared, f"{name}@") + "\n[clearing]\ntwo_person = true\n")
+    return made
 
 
-def test_two_people_must_say_the_same(house: House, strict: Path, card: IssuedCard, tmp_path: Path) -> None:
+def test_two_people_must_say_the_same(house: House, desks: dict[str, Path], card: IssuedCard, tmp_path: Path) -> None:
     doubt = duplicate(house, card, tmp_path)
 
-    def say(verb: str, by: str) -> Result:
-        return switch("clearing", "exceptions", verb, doubt["id"], "--by", by, config=strict)
+    def say(verb: str, login: str, by: str = "") -> Result:
+        return switch("clearing", "exceptions", verb, doubt["id"], "--by", by or login, config=desks[login])
 
     first = say("force", "ann")
     assert first.code == 0 and "another person must say the same" in first.out
     assert "another person" in say("force", "ann").out, "one person twice is one person"
+    assert "another person" in say("force", "ann", "bob").out, "... whatever they call themselves"
+    assert "another person" in say("force", "bob", "ann").out, "one name is one person"
     (proposed,) = doubts(house, card)
     proposal = proposed["proposal"]
-    assert (proposal["kind"], proposal["by"], proposal["hold"]) == ("force", "ann", None)
-    assert "(force proposed by ann)" in clearing(house, "exceptions", "list").out
+    assert (proposal["kind"], proposal["by"], proposal["hold"]) == ("force", f"ann (run by {os_user()})", None)
+    assert (proposal["login"], proposal["ran_by"]) == ("ann", os_user())
+    assert "(force proposed by ann (run by" in clearing(house, "exceptions", "list").out
     assert "another person" in say("reject", "bob").out, "something else is a proposal of its own"
     assert balance(house, card) == (7_000, 0)
 
@@ -355,32 +378,55 @@ def test_two_people_must_say_the_same(house: House, strict: Path, card: IssuedCa
     assert balance(house, card) == (7_000, 0)
     (settled,) = doubts(house, card, "--all")
     assert (settled["state"], settled["proposal"]) == ("rejected", None)
-    assert who_settled(house, doubt["id"]) == ("bob", "ann")
-    assert say("force", "cid").complaint == "nothing was changed: not in doubt"
+    assert who_settled(house, doubt["id"]) == ("bob", "ann", "ann")
+    assert say("force", "bob").complaint == "nothing was changed: not in doubt"
 
 
-def test_two_people_bind_to_the_same_purchase(house: House, strict: Path, card: IssuedCard, tmp_path: Path) -> None:
+def test_two_people_bind_to_the_same_purchase(
+    house: House, desks: dict[str, Path], card: IssuedCard, tmp_path: Path
+) -> None:
     doubt = duplicate(house, card, tmp_path)
     ingest(house, written(tmp_path, presented(card.pan, 500)))
     shown = clearing(house, "exceptions", "show", doubt["id"], "--json").json["purchases"]
     other, meant = (one["hold"] for one in shown)
 
     def bind(hold: int, by: str) -> Result:
-        return switch("clearing", "exceptions", "bind", doubt["id"], str(hold), "--by", by, config=strict)
+        return switch("clearing", "exceptions", "bind", doubt["id"], str(hold), "--by", by, config=desks[by])
 
     assert "another person" in bind(meant, "ann").out
     assert "another person" in bind(other, "bob").out, "another purchase is another proposal"
     assert "another person" in bind(meant, "ann").out, "the newest proposal stands"
     assert bind(meant, "bob").out == f"bind: 3,000 booked on purchase {meant}\n"
     assert balance(house, card) == (10_000 - 3_000 - 500 - 3_000, 0)
-    assert who_settled(house, doubt["id"]) == ("ann", "bob")
+    assert who_settled(house, doubt["id"]) == ("ann", "bob", "bob")
 
 
-def who_settled(house: House, record_id: str) -> tuple[str, str]:
-    async def read(connection: Any) -> tuple[str, str]:
+def test_one_user_with_two_names_is_one_person_where_the_login_is_nobodys_own(
+    house: House, desks: dict[str, Path], card: IssuedCard, tmp_path: Path
+) -> None:
+    doubt = duplicate(house, card, tmp_path)
+    words = ("clearing", "exceptions", "force", doubt["id"])
+    for by in ("ann", "bob"):
+        said = switch(*words, "--by", by, config=desks["switch_issuing"])
+        assert (said.code, "another person must say the same" in said.out) == (0, True)
+    assert "another person" in switch(*words, "--by", "cid", config=desks["bob"]).out, "it may be the same one"
+    assert balance(house, card) == (7_000, 0)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "ann\nbob"])
+def test_who_decides_has_a_name(house: House, name: str) -> None:
+    assert clearing(house, "exceptions", "reject", "f" * 32, "--by", name).code == 2
+
+
+def who_settled(house: House, record_id: str) -> tuple[str, str, str]:
+    """Who asked, who agreed, as they called themselves, and with which login."""
+
+    async def read(connection: Any) -> tuple[str, str, str]:
         row = await connection.fetchrow(
-            "SELECT by, agreed_by FROM clearing_step WHERE key = $1 AND before = 'in_doubt'", bytes.fromhex(record_id)
+            "SELECT by, agreed_by, login FROM clearing_step WHERE key = $1 AND before = 'in_doubt'",
+            bytes.fromhex(record_id),
         )
-        return row["by"], row["agreed_by"]
+        by, agreed_by = (row[name].removesuffix(f" (run by {os_user()})") for name in ("by", "agreed_by"))
+        return by, agreed_by, row["login"]
 
     return house.ask(read)

@@ -167,6 +167,15 @@ def test_a_top_up_and_one_that_a_person_settles(house: House, tmp_path: Path) ->
             (key, "not_charged", "charged 500 JPY"),
             ("k-none", "", "voided 7 JPY"),
         ]
+        shown = switch(*same, config=daemon.config).out
+        assert "3 listed (1,000 charged JPY, 7 voided JPY), 2 differ" in shown
+        assert "not_taken: taken, and nothing is on the balance for it" in shown
+        assert "--since DATE" in shown
+        other = switch("funding", "reconcile", "--provider", "acne", str(file), config=daemon.config)
+        assert (other.code, "names acme, not acne" in other.err) == (2, True)
+        file.write_text("")
+        empty = switch(*same, config=daemon.config)
+        assert (empty.code, "the file is empty" in empty.err) == (2, True)
         assert house.faults() == []
 
 

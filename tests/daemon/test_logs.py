@@ -376,6 +376,15 @@ def test_what_is_no_pan_stays(text: str) -> None:
     assert mask_pans(text) == text
 
 
+@pytest.mark.parametrize("name", ["0012611250000001234500007", PAN, f"day-{PAN}"])
+def test_what_is_known_to_be_no_pan_stays_where_it_stands_alone(name: str) -> None:
+    other = luhn("5" * 15)
+    assert mask_pans(f"file {name} of {other}", [name]) == f"file {name} of {Pan(other).masked}"
+    assert mask_pans(f"file {name}", ["0", name[:13], name[-13:]]) == mask_pans(f"file {name}") != f"file {name}"
+    longer = f"{name}{other}"
+    assert mask_pans(longer, [name]) == mask_pans(longer)
+
+
 def test_an_unknown_level_and_a_file_that_cannot_be_opened_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="log level 'loud': one of debug, info"):
         configure_logging("loud", None)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from switch.daemon.embedded import EmbeddedPostgres
+from switch.journal.connection import Connection
 from switch.journal.migrate import migrations
 from tests.chaos.daemon import Daemon, database, running, wait_until
 from tests.house import House
@@ -207,6 +208,27 @@ def test_a_program_that_cards_need_may_not_disappear(house: House) -> None:
     daemon.config.write_text(daemon.config.read_text().replace('"programs.toml"', '"fewer.toml"'))
     said = complaint(daemon)
     assert "fewer.toml" in said and "no_partial" in said
+
+
+def test_attempts_whose_provider_is_not_in_the_settings_are_told(house: House) -> None:
+    async def leave(connection: Connection) -> None:
+        await connection.execute(
+            "INSERT INTO funding_attempt SELECT 1, '\\x00', 'k', 1, 'gone', 'tok-1', 5, 'JPY', now(), 'unknown',"
+            " 'declined', 1, 0, now(), '', 0, '', 'no_answer', now(), now(), 'nobody'"
+        )
+
+    async def end(connection: Connection) -> None:
+        await connection.execute("UPDATE funding_attempt SET wake_at = NULL")
+
+    house.ask(leave, dsn=house.ready["database"])
+    try:
+        with running(Daemon(house, "providerless")) as daemon:
+            assert daemon.stop() == 0
+    finally:
+        house.ask(end, dsn=house.ready["database"])
+    events = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    (told,) = [event for event in events if event["event"] == "top_ups_without_provider"]
+    assert (told["level"], told["provider"], told["attempts"]) == ("error", "gone", 1)
 
 
 # ── what it can't start with

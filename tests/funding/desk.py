@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,12 +26,14 @@ from switch.journal import funding_rows, issuing
 from switch.journal.bridge import asyncio_loop, on_asyncio
 from switch.journal.funding_unit import FundingUnit
 from switch.network.arrival import Arrival
+from switch.network.listener import ListenerAddress, serve_listener
+from switch.network.settings import ListenerSettings
 from switch.network.stats import NetworkStats
 from switch.processing.batch import BatchLoop, BatchSettings, ProcessingStats
 from switch.processing.withdrawals import Withdrawals
 from switch.wire.dialect import load_dialect, specs_root
 from switch.wire.inbound import Inbound
-from tests.funding.stage import Stage, staged
+from tests.funding.stage import HOST, Stage, staged
 from tests.issuer.support import CODES, a_program
 from tests.journal.counter import Client, Counter
 from tests.journal.server import Database
@@ -80,6 +83,8 @@ class Desk:
     counter: Counter
     stage: Stage
     budget_seconds: float = 6.0
+    lease_seconds: float = LEASE
+    pace: Pace = PACE
     budget_answer: Literal["declined", "unavailable"] = "declined"
     programs: dict[str, Any] = field(default_factory=dict)
     overdue_seconds: tuple[int, ...] = ()
@@ -98,8 +103,8 @@ class Desk:
             provider=(self.stage.settings,),
             budget_seconds=self.budget_seconds,
             budget_answer=self.budget_answer,
-            pace=PACE,
-            lease_seconds=LEASE,
+            pace=self.pace,
+            lease_seconds=self.lease_seconds,
             overdue_seconds=self.overdue_seconds,
             next_source_seconds=self.next_source_seconds,
         )
@@ -110,12 +115,14 @@ class Desk:
         more = {} if fault is None else {"fault": fault}
         top_ups = TopUps(settings, units[1:], self.counter.clock, withdrawals.add, **more)
         loop = BatchLoop(BatchSettings(), self.lookup, withdrawals, ProcessingStats(), top_ups)
+        listener = ListenerSettings(dialect=DIALECT.name, host=HOST, port=0, request_deadline_seconds=8.0)
         try:
             async with trio.open_nursery() as nursery:
+                address = await nursery.start(partial(serve_listener, listener, loop.intake, dialect=DIALECT))
                 await nursery.start(top_ups.run)
                 nursery.start_soon(loop.run, units[0])
                 nursery.start_soon(withdrawals.run, self.counter.unit(programs=programs))
-                yield Daemon(self, loop, top_ups)
+                yield Daemon(self, loop, top_ups, address)
                 top_ups.close()
                 nursery.cancel_scope.cancel()
         finally:
@@ -175,8 +182,13 @@ class Desk:
         client = await on_asyncio(self.counter.client, balance_minor)
         self.lookup.by_number[client.number.reveal()] = client.lookup
         if source:
-            await self.register(client)
+            await self.register(client, self.token(client))
         return client
+
+    @staticmethod
+    def token(client: Client) -> str:
+        """What the client's first source is called."""
+        return f"tok-{client.account_id}"
 
     async def register(self, client: Client, token: str = "tok-1", **more: Any) -> None:
         async def put() -> None:
@@ -249,6 +261,7 @@ class Daemon:
     desk: Desk
     loop: BatchLoop
     top_ups: TopUps
+    address: ListenerAddress  # for networks that come by a socket
 
     async def say(self, request: Request, *, deadline_seconds: float = 8.0) -> Arrival:
         """Hands a message over and goes on at once."""
@@ -284,9 +297,11 @@ class Daemon:
 
 
 @asynccontextmanager
-async def at_the_desk(database: Database, directory: Path, *faults: Fault, **more: Any) -> AsyncIterator[Desk]:
-    """Everything but daemons, which come and go."""
-    async with asyncio_loop(), staged(directory, *faults, **SHORT) as stage:
+async def at_the_desk(
+    database: Database, directory: Path, *faults: Fault, provider: dict[str, Any] | None = None, **more: Any
+) -> AsyncIterator[Desk]:
+    """Everything but daemons, which come and go. ``provider`` has settings of the provider."""
+    async with asyncio_loop(), staged(directory, *faults, **(provider or SHORT)) as stage:
         counter = Counter(database)
         try:
             yield Desk(counter, stage, **more)

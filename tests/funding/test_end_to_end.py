@@ -10,9 +10,10 @@ import trio
 from simulators.funding_source.books import Books
 from simulators.funding_source.faults import Fault, FaultKind
 from switch.funding.attempt import Cause
+from switch.funding.http import open_http_provider
 from switch.funding.pace import Pace
 from tests.funding.driver import Driver
-from tests.funding.stage import make_tls, staged
+from tests.funding.stage import make_tls, provider_settings, staged
 
 # Where an answer never comes the limits are short; elsewhere a busy machine gets all the time it wants.
 SHORT = {"connect_seconds": 0.4, "answer_seconds": 1.3}
@@ -94,9 +95,7 @@ async def test_a_provider_that_was_away_and_comes_back_with_its_books(tmp_path: 
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        adapter = stage.adapter
-        adapter._base = "http://127.0.0.1:9"  # the discard port, where nobody is
+    async with open_http_provider(provider_settings(tmp_path, 9)) as adapter:  # the discard port, where nobody is
         driver = Driver(adapter, PACE, GENEROUS)
         attempt = await driver.run()
         assert (attempt.state, attempt.calls, driver.outcomes) == ("declined", 3, ["declined: not_sent"])

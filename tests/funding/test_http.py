@@ -212,7 +212,7 @@ async def test_all_connections_are_taken(tmp_path: Path) -> None:
         nursery.start_soon(first)
         await trio.testing.wait_all_tasks_blocked()
         other = Charge(key="a-2", source="tok-1", amount_minor=1, currency="JPY")
-        assert await stage.adapter.charge(other) == Unavailable("PoolTimeout")
+        assert await stage.adapter.charge(other) == Unavailable("PoolTimeout", asked=False)
     assert [type(one) for one in said] == [Unknown]
 
 
@@ -282,9 +282,28 @@ async def test_connections_are_kept(tmp_path: Path, encrypted: bool) -> None:
         for number in range(5):
             made = Charge(key=f"a-{number}", source="tok-1", amount_minor=10, currency="JPY")
             assert isinstance(await stage.adapter.charge(made), Charged)
-            (connection,) = stage.adapter._client._transport._pool.connections  # type: ignore[attr-defined]  # httpx shows no other way
+            (transport,) = stage.adapter._connections.idle
+            (connection,) = transport._pool.connections  # type: ignore[union-attr]  # httpx shows no other way
             ports.add(id(connection))
         assert len(ports) == 1
+
+
+async def test_a_connection_that_nobody_uses_for_long_is_closed(tmp_path: Path) -> None:
+    slow = Fault(kind=FaultKind.SLOW, seconds=0.2, count=2)
+    async with staged(tmp_path, slow, idle_seconds=0.01) as stage:
+
+        async def charge(number: int) -> None:
+            made = Charge(key=f"a-{number}", source="tok-1", amount_minor=10, currency="JPY")
+            assert isinstance(await stage.adapter.charge(made), Charged)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(charge, 1)
+            nursery.start_soon(charge, 2)
+        assert len(stage.adapter._connections.idle) == 2
+        await trio.sleep(0.05)
+        await charge(3)
+        assert len(stage.adapter._connections.idle) == 1
+        await charge(4)
 
 
 async def test_a_second_answer_is_not_taken_for_the_next_calls(tmp_path: Path) -> None:
@@ -328,6 +347,7 @@ async def said_of(tmp_path: Path, status: str, body: bytes, call: str = "charge"
         ("200 OK", b'{"result":"declined","reason":"refused"}', Unknown),
         ("200 OK", b"", Unknown),
         ("200 OK", b"x" * 70_000, Unknown),
+        ("200 OK", b'{"key":"a-1","more":' + b"[" * 60_000, Unknown),
         (
             "201 Created",
             b'{"key":"a-1","result":"charged","reference":"r","amount_minor":1250,"currency":"JPY"}',

@@ -1,40 +1,80 @@
-"""The daemon dies at every step, another one goes on: the provider's books and ours agree to the yen.
+"""The daemon dies at every step, under every fault of the provider's, and another one goes on: then the provider's books,
+the journal and the acquirer's books agree to the yen.
 
-The table that the README has of the machine is made here by whole daemons: real sockets, a real database, and a fault
-point that ends the daemon exactly there. It is printed when all rows have run (``pytest -s``, or when one fails).
+The table that the README has of the machine is made here by whole daemons: an acquirer network on real links, the
+provider behind a real socket, a real database, and a fault point that ends the daemon exactly there. What each cell
+came to stands at the end of a test run (see tests/summary.py). Cells wait most of the time, so several run at once, each
+with a database and a provider of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+import trio
 
 from simulators.funding_source.faults import Fault, FaultKind
-from tests.funding.desk import at_the_desk
-from tests.journal.server import Database
+from simulators.network import Habits
+from switch.funding.pace import Pace
+from tests.funding.acquirer import HABITS, STANDS_IN, Acquirer
+from tests.funding.desk import PACE, SHORT, Desk, Killed, at_the_desk
+from tests.funding.three_books import disagreements
+from tests.journal.server import Database, Server
+from tests.summary import Cells
 
 K = FaultKind
+AT_ONCE = 8
+LATE_SECONDS = 4.0
+# Where an answer never comes the limits are short; elsewhere a busy machine gets all the time it wants.
+GENEROUS = {"connect_seconds": 5.0, "answer_seconds": 15.0}
+GENEROUS_PACE = Pace(answer_seconds=20, pause_first_seconds=0.05, pause_max_seconds=0.3)
 
 
 def times(kind: FaultKind, call: str = "charge", count: int | None = 1, **more: object) -> Fault:
     return Fault(kind=kind, call=call, count=count, **more)  # type: ignore[arg-type]  # the row's own fields
 
 
-FAULTS: dict[str, tuple[Fault, ...]] = {
-    "none": (),
-    "declined": (times(K.DECLINE),),
-    "silent, taken": (times(K.SILENT_AFTER),),
-    "silent, not taken": (times(K.SILENT_BEFORE),),
-    "wrong amount": (times(K.WRONG_AMOUNT, off_by_minor=50),),
-    "wrong amount, void refused": (times(K.WRONG_AMOUNT, off_by_minor=50), times(K.DECLINE, "void")),
+class Weather(NamedTuple):
+    ends: str  # the column of ENDS that it belongs to
+    faults: tuple[Fault, ...] = ()
+    habits: Habits = HABITS
+
+    @property
+    def short(self) -> bool:
+        """Whether something is never answered."""
+        return any(one.kind in (K.SILENT_BEFORE, K.SILENT_AFTER) or one.seconds > 1 for one in self.faults)
+
+
+WEATHERS: dict[str, Weather] = {
+    "nothing goes wrong": Weather("answered"),
+    "slow": Weather("answered", (times(K.SLOW, seconds=0.2),)),
+    "answers twice": Weather("answered", (times(K.DUPLICATE, "any", None),)),
+    "the network stands in": Weather("answered", (), STANDS_IN),
+    "declined": Weather("declined", (times(K.DECLINE),)),
+    "time-out, taken": Weather("taken", (times(K.SILENT_AFTER),)),
+    "time-out, taken; the network stands in": Weather("taken", (times(K.SILENT_AFTER),), STANDS_IN),
+    "500, taken": Weather("taken", (times(K.ERROR_AFTER),)),
+    "reset, taken": Weather("taken", (times(K.RESET_AFTER),)),
+    "taken, and unknown on query for a while": Weather("taken", (times(K.UNKNOWN), times(K.UNKNOWN, "query", 3))),
+    "time-out, not taken": Weather("lost", (times(K.SILENT_BEFORE),)),
+    "time-out, and the charge comes much later": Weather("lost", (times(K.SLOW, seconds=LATE_SECONDS),)),
+    "500, not taken": Weather("lost", (times(K.ERROR_BEFORE),)),
+    "reset, not taken": Weather("lost", (times(K.RESET_BEFORE),)),
+    "wrong amount": Weather("wrong", (times(K.WRONG_AMOUNT, off_by_minor=50),)),
+    "wrong amount, void refused": Weather(
+        "refused", (times(K.WRONG_AMOUNT, off_by_minor=-50), times(K.DECLINE, "void"))
+    ),
 }
-#: Where the daemon dies, in the order in which a purchase gets there, and how each fault ends then ("-": it never gets
-#: there, and ends as without a death).
-POINTS: dict[str, tuple[str, str, str, str, str, str]] = {
-    #                        none        declined     silent, taken  silent, not    wrong amount     ... void refused
-    "before:park":          ("nothing",  "nothing",   "nothing",     "nothing",     "nothing",       "nothing"),
-    "after:park":           ("declined", "declined",  "declined",    "declined",    "declined",      "declined"),
+COLUMNS = ("answered", "declined", "taken", "lost", "wrong", "refused")
+#: Where the daemon dies, in the order in which a purchase gets there, and how it ends then ("-": it never gets there, and
+#: ends as without a death). "nothing": no attempt was stored.
+ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
+    #                        answered    declined       taken         lost           wrong            void refused
+    "before:park":          ("nothing",) * 6,
+    "after:park":           ("declined",) * 6,
     "after:sent":           ("not_charged",) * 6,
     "before:callcharge":    ("not_charged",) * 6,
     "answered:callcharge":  ("voided",   "not_charged", "voided",      "not_charged", "voided",        "credited"),
@@ -42,6 +82,7 @@ POINTS: dict[str, tuple[str, str, str, str, str, str]] = {
     "after:unknown":        ("-",        "-",         "voided",      "not_charged", "-",             "-"),
     "after:queried":        ("-",        "-",         "voided",      "not_charged", "-",             "-"),
     "answered:callquery":   ("-",        "-",         "voided",      "not_charged", "-",             "-"),
+    "before:queryanswered": ("-",        "-",         "voided",      "not_charged", "-",             "-"),
     "after:charged":        ("voided",   "-",         "voided",      "-",           "-",             "-"),
     "before:book":          ("voided",   "-",         "voided",      "-",           "-",             "-"),
     "after:booked":         ("booked",   "-",         "booked",      "-",           "-",             "-"),
@@ -54,26 +95,75 @@ POINTS: dict[str, tuple[str, str, str, str, str, str]] = {
     "after:voided":         ("-",        "-",         "-",           "-",           "voided",        "-"),
     "after:credited":       ("-",        "-",         "-",           "-",           "-",             "credited"),
 }  # fmt: skip
-CELLS = [
-    (point, fault, end) for point, ends in POINTS.items() for fault, end in zip(FAULTS, ends, strict=True) if end != "-"
-]
 
 
-@pytest.mark.parametrize(("point", "fault", "end"), CELLS)
-async def test_it_dies(database: Database, tmp_path: Path, point: str, fault: str, end: str) -> None:
-    async with at_the_desk(database, tmp_path, *FAULTS[fault]) as desk:
+@pytest.fixture(scope="module")
+def databases(postgres: Server) -> list[Database]:
+    """A daemon takes over what any other of its database has left, so cells that run at once share none."""
+    return [postgres.migrated() for _ in range(AT_ONCE)]
+
+
+@pytest.mark.parametrize("weather", WEATHERS)
+async def test_it_dies(databases: list[Database], tmp_path: Path, weather: str, cells: Cells) -> None:
+    column = COLUMNS.index(WEATHERS[weather].ends)
+    expected = {point: ends[column] for point, ends in ENDS.items() if ends[column] != "-"}
+    came_to: dict[str, str] = {}
+    points = iter(expected)
+
+    async def worker(number: int) -> None:
+        for point in points:
+            directory = tmp_path / point.replace(":", "-")
+            directory.mkdir()
+            came_to[point] = await cell(databases[number], directory, WEATHERS[weather], point)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(AT_ONCE):
+            nursery.start_soon(worker, number)
+    for point in ENDS:
+        cells(point, weather, came_to.get(point, "-"))
+    assert came_to == expected
+
+
+async def cell(database: Database, directory: Path, weather: Weather, point: str) -> str:
+    """Where the attempt ended, or what was wrong."""
+    more: dict[str, Any] = (
+        {"pace": PACE, "provider": SHORT} if weather.short else {"pace": GENEROUS_PACE, "provider": GENEROUS}
+    )
+    more["lease_seconds"] = 0.3
+    async with at_the_desk(database, directory, *weather.faults, **more) as desk, trio.open_nursery() as outside:
         client = await desk.client(1_000)
-        assert await desk.dies_at(point, client), f"nobody came to {point}"
-        async with desk.daemon():
-            if end == "nothing":
-                assert await desk.attempts(client) == []
-                state, loaded, held = "nothing", 0, 0
-            else:
-                (attempt,) = await desk.ended(client)
-                state = attempt.state
-                loaded = attempt.charged if state in ("booked", "credited") else 0
-                held = 1_500 if state == "booked" else 0
-        print(f"{point:24}{fault:28}{state}")  # noqa: T201 the table that a person reads
-        assert state == end
-        assert await desk.figures(client) == (1_000 + loaded, held)
-        await desk.check(client)
+        acquirer = await death(desk, outside, [client], weather.habits, point)
+        if acquirer is None:
+            return "nobody came there"
+        async with desk.daemon() as daemon:
+            acquirer.moves_to(daemon)
+            await acquirer.network.settled()
+            attempts = await desk.ended(client) if point != "before:park" else await desk.attempts(client)
+            if any(fault.seconds > 1 for fault in weather.faults):
+                await trio.sleep(LATE_SECONDS)  # what was on its way all the time arrives
+            wrong = await disagreements(desk, acquirer, [client])
+        outside.cancel_scope.cancel()
+    return "; ".join(wrong or [attempt.state for attempt in attempts] or ["nothing"])
+
+
+async def death(
+    desk: Desk, outside: trio.Nursery, clients: Sequence[Any], habits: Habits, point: str
+) -> Acquirer | None:
+    """A purchase of 1,500 where 1,000 are, and the daemon dies at this point; None where it does not get there."""
+
+    def fault(here: str) -> None:
+        if here == point:
+            raise Killed
+
+    acquirer: Acquirer | None = None
+    try:
+        async with desk.daemon(fault) as daemon:
+            acquirer = Acquirer(daemon, clients, 1_000, habits)
+            await outside.start(acquirer.network.run)
+            outside.start_soon(acquirer.network.request, acquirer.purchase(clients[0]))
+            await trio.sleep(30)
+    except BaseExceptionGroup as group:
+        if group.split(Killed)[1] is not None:
+            raise
+        return acquirer
+    return None

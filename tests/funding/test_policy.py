@@ -41,6 +41,7 @@ ROWS: list[tuple[str, int, dict[str, Any], dict[str, Any], tuple[Source, ...], d
     ("at the cap of one", 1_250, {"top_up_max_minor": 1_250}, {}, (CARD,), {}, (1_250, "tok-card")),
     ("over it", 1_251, {"top_up_max_minor": 1_250}, {}, (CARD,), {}, WhyNot.OVER_TOP_UP_CAP),
     ("over it by the step", 1_250, {"top_up_max_minor": 1_400, "step_minor": 500}, {}, (CARD,), {}, WhyNot.OVER_TOP_UP_CAP),
+    ("rounded up to more than a charge can be", 999_999_999_999, {"step_minor": 500}, {}, (CARD,), {}, WhyNot.OVER_TOP_UP_CAP),
     ("at the daily cap", 250, {"daily_max_minor": 1_000}, {"day_minor": 750}, (CARD,), {}, (250, "tok-card")),
     ("over the daily cap", 251, {"daily_max_minor": 1_000}, {"day_minor": 750}, (CARD,), {}, WhyNot.OVER_DAILY_CAP),
     ("yesterday's does not count", 251, {"daily_max_minor": 1_000}, {"day_minor": 750, "day": date(2026, 3, 31)}, (CARD,), {}, (251, "tok-card")),

@@ -18,7 +18,8 @@ from switch.funding.event import Tick
 from switch.funding.store import Advance
 from switch.journal.bridge import on_asyncio
 from switch.journal.funding_rows import AttemptRow
-from switch.journal.funding_unit import Change, FundingUnit
+from switch.journal.funding_sheet import Change
+from switch.journal.funding_unit import FundingUnit
 from tests.audit.support import DAY, at, closed
 from tests.funding.desk import PACE, Desk, at_the_desk
 from tests.issuer.support import CODES, a_program

@@ -58,6 +58,7 @@ class Story:
     def __init__(self, balance: int = 50_000, *, program: Program | None = None) -> None:
         self.desk = Desk(balance, program=program)
         self.begun: Request | None = None
+        self.newest: Request
         self.days = 0
 
     def say(self, line: str) -> Decision | None:
@@ -67,6 +68,8 @@ class Story:
         verb = match["verb"]
         amount = int((match["amount"] or "0").replace(",", ""))
         arn = match["arn"] or "ARN-1"
+        if verb.endswith("raise"):
+            return self._about_a_raise(verb, amount)
         match verb:
             case "authorize" | "pay":
                 kind = Kind.AUTHORIZATION if verb == "authorize" else Kind.FINANCIAL
@@ -103,9 +106,23 @@ class Story:
             a_record(self.desk, amount, operation=operation, retrieval_reference=REFERENCE, **clearing)
         )
 
+    def _about_a_raise(self, verb: str, amount: int) -> Decision:
+        """An increment, or what becomes of the newest one."""
+        match verb:
+            case "raise":
+                return self._message(Kind.AUTHORIZATION, amount, incremental=True)
+            case "stand in for a raise":
+                return self._message(Kind.AUTHORIZATION_ADVICE, amount, stand_in=StandIn.APPROVED, incremental=True)
+            case "decline the raise":
+                return self._message(Kind.AUTHORIZATION_ADVICE, amount, stand_in=StandIn.DECLINED, incremental=True)
+            case "withdraw the raise":
+                return self.desk.tell(self.newest, withdraw=True)
+        assert verb == "reverse the raise"
+        return self.desk.tell(self.desk.undo(self.newest))
+
     def _message(self, kind: Kind, amount: int, **changes: Any) -> Decision:
         request = self.desk.request(kind, amount, retrieval_reference=REFERENCE, **changes)
-        self.begun = self.begun or request
+        self.begun, self.newest = self.begun or request, request
         return self.desk.tell(request)
 
     def row(self, line: str) -> list[str]:

@@ -189,6 +189,7 @@ def earlier_records(draw: st.DrawFn, key: bytes, holds: dict[int, Hold]) -> Clea
         operation=draw(st.sampled_from([Operation.PURCHASE, Operation.PURCHASE, Operation.REFUND])),
         acquirer_reference=draw(st.sampled_from(["ARN-1", "ARN-1", "ARN-2", ""])),
         sequence=draw(st.integers(1, 2)),
+        sequence_count=draw(st.integers(0, 2)),
         state=state,
         why="",
         confidence=0,

@@ -340,14 +340,29 @@ def test_money_that_moved_after_the_expiry_is_charged(kind: Kind) -> None:
     assert till.at(NOON + timedelta(days=99)) == 0
 
 
-def test_a_reversal_after_the_expiry_changes_nothing() -> None:
+def test_a_reversal_after_the_expiry_moves_nothing_and_is_remembered() -> None:
     till = Till()
     first = till.request(Kind.AUTHORIZATION, 3_000)
     till.tell(first)
     till.at(NOON + timedelta(days=7))
+    before = till.usage
     decision = till.tell(till.undo(first))
-    assert decision.trace[-1].verdict == "nothing_left"
-    assert (till.hold.state, till.balance) == (HoldState.EXPIRED, (10_000, 0))
+    assert (decision.trace[-1].verdict, decision.movements) == ("reversed_after_expiry", ())
+    assert (till.hold.state, till.balance, till.usage) == (HoldState.REVERSED, (10_000, 0), before)
+
+
+def test_reversing_an_increment_after_the_expiry_leaves_the_rest_approved() -> None:
+    till = Till()
+    first = till.request(Kind.AUTHORIZATION, 3_000)
+    more = till.request(Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference)
+    till.tell(first)
+    till.tell(more)
+    till.at(NOON + timedelta(days=7))
+    for _ in range(2):
+        till.tell(till.undo(more))
+        assert (till.hold.state, till.hold.authorized_minor) == (HoldState.EXPIRED, 3_000)
+    till.tell(till.undo(first))
+    assert till.hold.state is HoldState.REVERSED
 
 
 def test_an_approval_whose_hold_has_expired_has_nothing_to_withdraw() -> None:

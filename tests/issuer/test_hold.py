@@ -26,7 +26,7 @@ TABLE = """
     posted    .     x       x         .         .        x
     reversed  .     x       .         .         .        .
     released  .     x       .         .         .        .
-    expired   .     x       .         .         .        .
+    expired   x     x       x         .         x        .
     withdrawn x     x       .         .         .        .
 """
 
@@ -91,7 +91,7 @@ def test_nothing_is_held_unless_the_state_is_open(hold: Hold, good: bool) -> Non
     ("hold", "held", "movement", "state", "authorized"),
     [
         (a_hold(O, 100), 150, (EntryKind.HOLD_INCREASE, Side.AVAILABLE, Side.HELD, 50), O, 150),
-        (a_hold(O, 100), 40, (EntryKind.RELEASE, Side.HELD, Side.AVAILABLE, 60), O, 100),
+        (a_hold(O, 100), 40, (EntryKind.RELEASE, Side.HELD, Side.AVAILABLE, 60), O, 40),
         (a_hold(O, 100), 0, (EntryKind.RELEASE, Side.HELD, Side.AVAILABLE, 100), R, 100),
         (a_hold(O, 100), 100, None, O, 100),
         (a_hold(W), 70, (EntryKind.HOLD, Side.AVAILABLE, Side.HELD, 70), O, 70),

@@ -44,12 +44,39 @@ STORIES = {
         present 3,000 part 1/3 as A  44,000  4,000  open  -
         present 3,000 part 2/3 as B  41,000  0  posted    -
     """,
+    "a presentment that is none of a series is no part of one": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 1,000, more follow as S  49,000  9,000  open  -
+        present 3,000 part 2/2 as B  46,000  6,000  open  -
+        present 3,000 part 1/2 as A  43,000  0  posted    -
+    """,
     "a part that comes again is no other part": """
         step                    posted  held    purchase  a person is told
         authorize 10,000        50,000  10,000  open      -
         present 3,000 part 2/2 as A  47,000  7,000  open  -
         present 3,000 part 2/2 as A  47,000  7,000  open  duplicate_record
         present 3,000 part 1/2 as B  44,000  0  posted    -
+    """,
+    "the network's own approval is told between two parts": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 4,000, more follow as A  46,000  6,000  open  -
+        stand in 10,000         46,000  6,000   open      -
+        present 6,000 as B      40,000  0       posted    -
+    """,
+    "the network approved more, and that is told between two parts": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 4,000, more follow as A  46,000  6,000  open  -
+        stand in 12,000         46,000  8,000   open      -
+        present 8,000 as B      38,000  0       posted    -
+    """,
+    "the network approved no more than is presented already": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        present 4,000, more follow as A  46,000  6,000  open  -
+        stand in 3,000          46,000  0       posted    -
     """,
     "after a partial reversal": """
         step                    posted  held    purchase  a person is told
@@ -76,6 +103,22 @@ STORIES = {
         days pass 8             50,000  0       expired   -
         present 20,000          30,000  0       posted    over_capture
     """,
+    "reversed after the deadline": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        days pass 8             50,000  0       expired   -
+        reverse                 50,000  0       reversed  -
+        reverse                 50,000  0       reversed  -
+        present 8,000           42,000  0       posted    posted_after_reversed
+    """,
+    "reversed in part after the deadline": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        days pass 8             50,000  0       expired   -
+        reverse to 6,000        50,000  0       expired   -
+        reverse to 7,000        50,000  0       expired   over_reversal
+        present 10,000          40,000  0       posted    over_capture
+    """,
     "no authorization": """
         step                    posted  held    purchase  a person is told
         present 3,000           47,000  0       posted    posted_without_authorization
@@ -85,6 +128,46 @@ STORIES = {
         authorize 10,000        50,000  10,000  open      -
         present 10,000          40,000  0       posted    -
         charge in addition 500  39,500  0       posted    -
+    """,
+    "an additional charge before the presentment leaves the hold to that": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        charge in addition 500 as A  49,500  10,000  open  -
+        present 10,000 as B     39,500  0       posted    -
+    """,
+    "an additional charge, and the hold expires before the presentment": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        charge in addition 500 as A  49,500  10,000  open  -
+        days pass 8             49,500  0       posted    -
+        present 10,000 as B     39,500  0       posted    -
+    """,
+    "an additional charge covers no over-capture": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        charge in addition 500 as A  49,500  10,000  open  -
+        present 10,001 as B     39,499  0       posted    over_capture
+    """,
+    "an additional charge that was taken back covers none either": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        charge in addition 500 as A  49,500  10,000  open  -
+        take back 500 as A      50,000  10,000  open      -
+        present 10,001 as B     39,999  0       posted    over_capture
+    """,
+    "an additional charge to what was reversed makes the rest no approved one": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        reverse                 50,000  0       reversed  -
+        charge in addition 500 as A  49,500  0  posted    posted_after_reversed
+        present 10,000 as B     39,500  0       posted    over_capture
+    """,
+    "the deadline passes after a partial reversal, and the whole is presented": """
+        step                    posted  held    purchase  a person is told
+        authorize 10,000        50,000  10,000  open      -
+        reverse to 6,000        50,000  6,000   open      -
+        days pass 8             50,000  0       expired   -
+        present 10,000          40,000  0       posted    over_capture
     """,
     "a single message was posted already": """
         step                    posted  held    purchase  a person is told

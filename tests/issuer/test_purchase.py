@@ -270,6 +270,8 @@ def test_the_same_key_with_other_content_is_refused_and_shown_to_a_person() -> N
     assert other.reason is Reason.KEY_REUSED
     assert desk.account == before
     assert desk.concerns == ["key_reused"]
+    told = other.trace[-1].seen
+    assert (told["amount"], told["currency"], told["amount_before"]) == (10, "JPY", 600), "it has no record of its own"
     assert desk.tell(request).answer == first.answer, "the true repeat still gets its answer"
 
 

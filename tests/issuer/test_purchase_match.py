@@ -78,6 +78,7 @@ def an_item(hold_id: int | None = 2, **changes: Any) -> ClearingItem:
         "operation": Operation.PURCHASE,
         "acquirer_reference": "ARN",
         "sequence": 1,
+        "sequence_count": 0,
         "state": ItemState.MATCHED,
         "why": "",
         "confidence": 90,

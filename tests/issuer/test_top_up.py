@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from switch.contracts.message import Kind, Operation, Request
 from switch.contracts.reason import Reason
 from switch.contracts.top_up import TopUpPolicy
 from switch.issuer.case import Decision, Step
+from switch.issuer.decide import decide
 from switch.issuer.program import Program
 from switch.issuer.stored import MessageState
-from tests.issuer.support import Desk, a_card, a_program, verdict
+from switch.issuer.top_up import shortfall
+from tests.issuer.support import Desk, a_card, a_case, a_program, a_request, an_account, verdict
 
 STEP = Step("top_up", "parked", {})
 CHARGED = Step("top_up", "charged", {"attempt": "a-1", "amount": 500})
@@ -39,6 +42,15 @@ def test_what_is_short_waits_and_leaves_no_trace() -> None:
 def test_a_debt_is_part_of_what_is_missing() -> None:
     desk = Desk(-300, program=topping_up())
     assert desk.books.short(desk.item(desk.request(Kind.AUTHORIZATION, 1_500))) == 1_800
+
+
+def test_an_account_of_another_currency_than_its_programs_is_not_topped_up() -> None:
+    """The program's was changed in its file: so many yen would be charged for so many cents."""
+    account = msgspec.structs.replace(an_account(1_000), currency="USD")
+    case = a_case(a_request(Kind.AUTHORIZATION, 1_500, currency="USD"), account=account, program=topping_up())
+    decision = decide(case)
+    assert decision.reason is Reason.INSUFFICIENT_FUNDS
+    assert shortfall(case, decision) is None
 
 
 BLOCKS = {"merchants": {"mcc_blocked": ["7011"]}}

@@ -1,7 +1,7 @@
 """A man in the middle of the daemon and PostgreSQL, who lets the connection break at the worst moment.
 
-It forwards bytes on a Unix socket of its own. When what commits goes out (a COMMIT, or record_unit where it is a
-transaction by itself) it does what its ``plan`` says, once.
+It forwards bytes on a Unix socket of its own. When what commits goes out (a COMMIT, or record_unit or record_funding
+where it is a transaction by itself) it does what its ``plan`` says, once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["Plan", "Proxy", "proxy"]
 
 #: The simple queries that a unit with locks sends: type, length, text and its end.
 _BEGIN, _COMMIT = b"Q\x00\x00\x00\x0aBEGIN\x00", b"Q\x00\x00\x00\x0bCOMMIT\x00"
-#: How record_unit is prepared: the name it gets, and its text. It is executed by that name ever after.
-_PREPARED = re.compile(rb"(__asyncpg_stmt_\w+)\x00SELECT record_unit\(")
+#: How these are prepared: the name that each gets, and its text. It is executed by that name ever after.
+_PREPARED = re.compile(rb"(__asyncpg_stmt_\w+)\x00SELECT record_(?:unit|funding)\(")
 
 
 class Plan(StrEnum):
@@ -53,16 +53,17 @@ class Proxy:
         self._writers += [writer, up_writer]
         answers = asyncio.ensure_future(_pump(up_reader, writer))
         self._tasks.add(answers)
-        record, in_transaction = b"never", False
+        records: tuple[bytes, ...] = ()
+        in_transaction = False
         try:
             while data := await reader.read(65536):
                 if prepared := _PREPARED.search(data):
-                    record = prepared[1]
+                    records = (*records, b"\x00" + prepared[1] + b"\x00")
                 if data == _BEGIN:
                     self.begins += 1
                     in_transaction = True
                 # B is Bind: an empty portal name, then the statement's.
-                bound = data.startswith(b"B") and data[5:].startswith(b"\x00" + record + b"\x00")
+                bound = data.startswith(b"B") and data[5:].startswith(records)
                 if data == _COMMIT or (bound and not in_transaction):
                     in_transaction = False
                     self.commits += 1

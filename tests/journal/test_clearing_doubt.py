@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from switch.contracts.clearing import ClearingKind, Instruction, InstructionKind
+from switch.contracts.errors import JournalRefused
 from switch.issuer.books import Item
 from switch.journal import exceptions
 from tests.issuer.support import pan
@@ -33,12 +35,14 @@ def test_a_record_of_an_unknown_card_is_stored_once_by_two_importers(database: D
         said = Instruction(kind=InstructionKind.REJECT, by="ann", agreed_by="bob")
         doubt = await exceptions.in_doubt(root, keys[0], said)
         assert doubt is not None
+        await exceptions.propose(await counter.staff(), doubt, said, "ann", counter.clock())
         (decision,) = await counter.unit().run(
             [Item(doubt.request, doubt.key, doubt.fingerprint, doubt.pan_lookup, lambda _: "")]
         )
         assert decision.resolved is not None
         (step,) = await root.fetch("SELECT * FROM clearing_step WHERE key = $1", keys[0])
         assert (step["before"], step["after"], step["by"], step["agreed_by"]) == ("in_doubt", "rejected", "ann", "bob")
+        assert step["login"] == "switch_daemon"
 
     on(database, scenario)
 
@@ -125,5 +129,52 @@ def test_a_record_is_settled_and_taken_back_in_one_batch(database: Database) -> 
         ]
         assert [state for state, _, _ in await items(counter, client)] == ["reversed", "matched"]
         assert await counter.balance(client) == (50_000, 3_000)
+
+    on(database, scenario)
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "refusal"),
+    [
+        ((), "nobody has asked"),
+        (("ann", "force", "switch_issuing"), "nobody has asked"),  # for something else
+        (("cid", "reject", "switch_issuing"), "nobody has asked"),  # another one
+        (("ann", "reject", "dan"), "one person"),
+        (("ann", "reject", "switch_issuing"), ""),
+    ],
+)
+def test_the_database_believes_in_two_people_only_where_there_are_two(
+    database: Database, asked_by: tuple[str, str, str], refusal: str
+) -> None:
+    """Whatever a program says: the proposal is there, and it was made with another login than this one."""
+
+    async def scenario(counter: Counter) -> None:
+        root = await counter.root()
+        await root.execute(
+            "DO $$ BEGIN CREATE ROLE dan LOGIN IN ROLE switch_issuing; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+        client = await counter.client(50_000)
+        record, _ = await in_doubt(counter, client)
+        asked = counter.item(client, said(record, InstructionKind.REJECT))
+        if asked_by:
+            name, kind, login = asked_by
+            instruction = Instruction(kind=InstructionKind(kind), by=name)
+            doubt = await exceptions.in_doubt(root, asked.key, instruction)
+            assert doubt is not None
+            await exceptions.propose(await counter.connection(login), doubt, instruction, "ann", counter.clock())
+        request = asked.request
+        assert request.clearing is not None and request.clearing.instruction is not None
+        both = msgspec.structs.replace(request.clearing.instruction, agreed_by="bob")
+        clearing = msgspec.structs.replace(request.clearing, instruction=both)
+        item = counter.item(client, msgspec.structs.replace(request, clearing=clearing))
+        unit = counter.unit(dsn=database.dsn("dan"))
+        if refusal:
+            with pytest.raises(JournalRefused, match=refusal):
+                await unit.run([item])
+            assert await counter.table("clearing_step", client) == []
+        else:
+            await unit.run([item])
+            (step,) = await counter.table("clearing_step", client)
+            assert (step["by"], step["agreed_by"], step["login"]) == ("ann", "bob", "dan")
 
     on(database, scenario)

@@ -80,7 +80,7 @@ def test_who_only_looks_opens_no_door(database: Database, role: str) -> None:
             "record_beside('{}', '{}', '{}', '{}')",
             "lock_due(now(), 1)",
             "advance_clearing_file('n', 'f', 1, now())",
-            "propose_clearing(0, '', 'reject', NULL, 'ann', now())",
+            "propose_clearing(0, '', 'reject', NULL, 'ann', 'ann', now())",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(f"SELECT {call}")
@@ -93,7 +93,7 @@ def test_the_daemon_begins_no_file_and_proposes_nothing(database: Database) -> N
         daemon = await counter.connection("switch_daemon")
         for call in (
             "advance_clearing_file('n', 'f', 1, now())",
-            "propose_clearing(0, '', 'reject', NULL, 'ann', now())",
+            "propose_clearing(0, '', 'reject', NULL, 'ann', 'ann', now())",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await daemon.execute(f"SELECT {call}")

@@ -63,6 +63,8 @@ class Purchase:
     refunded: int = 0
     told_by_messages: int = 0  # of posted: no record has told of it yet
     presented: bool = False
+    expired: bool = False  # and nothing became of it since
+    charged_beside: bool = False  # an additional charge was told of
     credit: bool = False
     single: bool = False
     raised: int = 0
@@ -128,6 +130,7 @@ class Purchases:
         for purchase in self.purchases.values():
             if purchase.open and purchase.due is not None and purchase.due <= self.now:
                 purchase.held = 0
+                purchase.expired = not (purchase.posted or purchase.refunded)
                 self.expiries += 1
 
     def tell(self, event: Event) -> Expected:
@@ -174,8 +177,9 @@ class Purchases:
         if event.amount > self.spendable:
             return Expected("insufficient_funds")
         number, purchase = self.about(event)
-        if purchase is None or not purchase.open:
+        if purchase is None or not (purchase.open or (purchase.expired and self.now < purchase.opened + LONGEST)):
             return Expected("original_not_found")
+        purchase.expired = False
         purchase.held += event.amount
         purchase.raised += event.amount
         self._prolong(purchase)
@@ -192,6 +196,7 @@ class Purchases:
                 purchase.posted = purchase.told_by_messages = min(purchase.posted, event.left or 0)
             return Expected("reversal_accepted", purchase=number, undecided=undecided)
         purchase.held = min(purchase.held, event.left or 0)
+        purchase.expired = purchase.expired and bool(event.left)
         return Expected("reversal_accepted", purchase=number)
 
     def _stand_in(self, event: Event) -> Expected:
@@ -204,11 +209,11 @@ class Purchases:
             return Expected(purchase=number)
         if not purchase.open:
             return Expected()
-        if purchase.presented:
-            # It is told late of the whole, of which a part is cleared already: how much is still to come?
+        if purchase.charged_beside:
+            # It is told late of the whole, of which a part is cleared already: how much of that was it?
             return Expected(purchase=number, undecided=True)
-        raised = event.amount + purchase.raised > purchase.held
-        purchase.held = event.amount + purchase.raised
+        left = max(0, event.amount + purchase.raised - purchase.posted)
+        raised, purchase.held = left > purchase.held, left
         if raised:
             self._prolong(purchase)
         return Expected(purchase=number)
@@ -229,6 +234,7 @@ class Purchases:
             # Is it what a record has told of before, or more?
             return Expected(purchase=number, undecided=True)
         purchase.held = 0
+        purchase.expired = False
         purchase.posted += event.amount
         purchase.told_by_messages += event.amount
         return Expected(purchase=number)
@@ -273,10 +279,10 @@ class Purchases:
         rest = event.amount - told
         purchase.told_by_messages -= told
         purchase.posted += rest
-        purchase.held -= min(rest, purchase.held)
-        if event.name == "present" and self._nothing_follows(event, number):
-            purchase.held = 0
-        purchase.presented = True
+        if event.name == "present":  # an additional charge is none of what was set aside
+            purchase.held = 0 if self._nothing_follows(event, number) else max(0, purchase.held - rest)
+        purchase.presented, purchase.expired = True, False
+        purchase.charged_beside |= event.name == "extra"
         return Expected(state=state or "matched", purchase=number)
 
     def _nothing_follows(self, event: Event, number: int | None) -> bool:

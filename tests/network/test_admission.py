@@ -113,6 +113,16 @@ def test_log_meter_lets_a_few_lines_through_and_then_one_a_minute() -> None:
     assert meter.due("b", 600.0) == 0
 
 
+def test_log_meter_tells_what_it_has_left_out_since_the_last_line() -> None:
+    meter = LogMeter(0.0)
+    for _ in range(5):
+        meter.due("a", 0.0)
+    meter.due("b", 0.0)
+    assert meter.left_out == {"a": 2}
+    assert meter.due("a", 60.0) == 2
+    assert meter.left_out == {}
+
+
 def test_log_meter_is_bounded_over_all_addresses_too() -> None:
     meter = LogMeter(0.0)
     assert sum(meter.due(f"address {number}", 1.0) is not None for number in range(10_000)) <= 61

@@ -102,6 +102,22 @@ async def test_undecodable_but_answerable_is_answered_30_and_the_session_stays(n
     assert house.waiting == 0
 
 
+async def test_a_flood_of_damaged_messages_is_counted_whole_and_logged_in_part() -> None:
+    house = House()
+    with capture_logs() as logs:
+        async with serving(house, sign_on="optional") as served:
+            peer = await served.connect()
+            for number in range(100):
+                await peer.say(f11=f"{number:06d}", f4=None)
+                assert await peer.hears_code() == (f"{number:06d}", "30")
+            assert served.stats.decode_failures == 100
+    rejected = [line for line in logs if line["event"] == "frame_rejected"]
+    (rest,) = (line for line in logs if line["event"] == "frames_rejected_unlogged")
+    assert 3 <= len(rejected) < 10
+    assert {line["field"] for line in rejected} == set(rest["fields"]) == {"4"}
+    assert len(rejected) + sum(line["left_out"] for line in rejected) + rest["fields"]["4"] == 100
+
+
 async def test_polls_are_answered_one_for_one() -> None:
     async with serving(House()) as served:
         peer = await served.connect()

@@ -118,6 +118,12 @@ LATER = (
         Row(take_back("minibar"),                           "--",  70_000,      0, "presentment_reversal: matched"),
     ), journal="hold 30_000, posting 30_000, additional_charge 2_000, posting_reversal 2_000"),
 
+    Story("an additional charge before the presentment: the hold stays for that", (
+        Row(authorize("stay", 30_000),                      "00", 100_000, 30_000, "funds: pass"),
+        Row(additional_charge("stay", "parking", 2_000),    "--",  98_000, 30_000, "additional_charge: matched", {"hold_state": "open"}),
+        Row(present("stay"),                                "--",  68_000,      0, "presentment: matched", {"held": 30_000}),
+    ), journal="hold 30_000, additional_charge 2_000, posting 30_000"),
+
     Story("an additional charge to nothing that we know", (
         Row(authorize("stay", 30_000).unsent(),             "--", 100_000,      0),
         Row(additional_charge("stay", "minibar", 2_000),    "--",  98_000,      0, "additional_charge: forced", {"why": "no_authorization"}),

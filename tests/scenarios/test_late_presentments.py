@@ -47,6 +47,14 @@ AFTER_FULL_REVERSAL = (
         Row(present("pay", amount=25_000),                  "--",  75_000,      0, "presentment: matched"),
     ), journal="hold 30_000, release 30_000, posting 25_000", concerns="posted_after_reversed"),
 
+    Story("reversed when the hold had expired", (
+        Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
+        Row(expire("pay"),                                  "--", 100_000,      0),
+        Row(reverse("pay"),                                 "00", 100_000,      0, "hold: reversed_after_expiry"),
+        Row(reverse("pay", "once more"),                    "00", 100_000,      0, "hold: nothing_left"),
+        Row(present("pay", amount=25_000),                  "--",  75_000,      0, "presentment: matched", {"hold_state": "reversed"}),
+    ), journal="hold 30_000, expiry 30_000, posting 25_000", concerns="posted_after_reversed"),
+
     Story("named by its approval code alone", (
         Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
         Row(reverse("pay"),                                 "00", 100_000,      0, "amount: taken_back"),
@@ -130,12 +138,6 @@ EXPIRED = (
         Row(expire("one"),                                  "--", 100_000, 20_000),
         Row(present("two"),                                 "--",  80_000,      0, "presentment: matched"),
     ), journal="hold 30_000, hold 20_000, expiry 30_000, posting 20_000"),
-
-    Story("reversed after it expired: nothing is left to take back", (
-        Row(authorize("pay", 30_000),                       "00", 100_000, 30_000, "funds: pass"),
-        Row(expire("pay"),                                  "--", 100_000,      0),
-        Row(reverse("pay"),                                 "00", 100_000,      0, "hold: nothing_left"),
-    ), journal="hold 30_000, expiry 30_000"),
 
     Story("the limits: given back when it expires, counted anew when it is presented late", (
         Row(authorize("first", 5_000),                      "00", 100_000,  5_000, "funds: pass"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulators.messages import Terms
 from switch.contracts.message import Channel, EntryMode
 from tests.house import House
+from tests.scenarios.clearing_steps import expire, present
 from tests.scenarios.steps import (
     authorize,
     authorize_cash,
@@ -150,6 +151,15 @@ INCREMENTS = (
         Row(stand_in_decline("declined"),            "00",  99_000,      0, "stand_in: declined"),
         Row(increment("declined", "gym", 5_000),     "25",  99_000,      0, "increment: original_not_found"),
     ), journal="hold 1_000, release 1_000, hold 1_000, posting 1_000, hold 1_000, release 1_000"),
+
+    Story("an increment after the hold expired opens it again, for what it asks", (
+        Row(authorize("stay", 10_000),               "00", 100_000, 10_000, "funds: pass"),
+        Row(expire("stay"),                          "--", 100_000,      0),
+        Row(increment("stay", "bar", 5_000),         "00", 100_000,  5_000, "increment: pass", {"hold_state": "expired"}),
+        Row(reverse("bar"),                          "00", 100_000,      0, "amount: taken_back"),
+        Row(increment("stay", "spa", 2_000),         "00", 100_000,  2_000, "increment: pass", {"hold_state": "expired"}),
+        Row(present("stay", amount=12_000),          "--",  88_000,      0, "presentment: matched", {"hold_state": "open"}),
+    ), journal="hold 10_000, expiry 10_000, hold 5_000, release 5_000, hold 2_000, posting 2_000, posting 10_000"),
 
     Story("an increment is decided by the card as it is now", (
         Row(authorize("stay", 10_000),               "00", 100_000, 10_000, "funds: pass"),

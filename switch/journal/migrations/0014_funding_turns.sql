@@ -73,7 +73,7 @@ AS $$
     SELECT count(*) FROM taken;
 $$;
 
--- As in 0010, by turns.
+-- As in 0011, by turns.
 CREATE OR REPLACE FUNCTION undo_funding(undone funding_undone[], at timestamptz) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = switch, pg_temp
 AS $$

@@ -1,0 +1,56 @@
+"""A purchase that waits for its money, and an advice by which the network has decided it meanwhile.
+
+However the advice names the purchase, and whatever the clocks of two daemons say, it is spent once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulators.funding_source.faults import Fault, FaultKind
+from switch.contracts.message import Kind, Request, StandIn
+from switch.contracts.top_up import TopUpPolicy
+from tests.funding.desk import at_the_desk
+from tests.issuer.support import a_program, original_of
+from tests.journal.server import Database
+
+# So much that it would pay for the purchase a second time.
+ROUNDED_UP = {"plain": a_program(top_up=TopUpPolicy(currency="JPY", step_minor=5_000))}
+SLOW = Fault(kind=FaultKind.SLOW, call="charge", seconds=0.8)
+
+NAMED_BY: dict[str, Any] = {
+    # only DE90: the network gave the advice a retrieval reference of its own
+    "original elements": lambda request: {"original": original_of(request)},
+    "retrieval reference": lambda request: {"retrieval_reference": request.retrieval_reference},
+}
+STANDS_IN = {Kind.AUTHORIZATION_ADVICE: {"stand_in": StandIn.APPROVED}, Kind.FINANCIAL_ADVICE: {}}
+
+
+@pytest.mark.parametrize("clock_behind_seconds", [0, 2])
+@pytest.mark.parametrize("kind", STANDS_IN)
+@pytest.mark.parametrize("named_by", NAMED_BY)
+async def test_what_the_network_decided_meanwhile_is_not_booked_again(
+    database: Database, tmp_path: Path, named_by: str, kind: Kind, clock_behind_seconds: int
+) -> None:
+    async with at_the_desk(database, tmp_path, SLOW, programs=ROUNDED_UP) as desk, desk.daemon() as daemon:
+        client = await desk.client(1_000)
+        request: Request = daemon.purchase(client)
+        waiting = await daemon.say(request)
+        await desk.until(client, "sent")
+        advice = desk.counter.request(client, kind, 1_500, **STANDS_IN[kind], **NAMED_BY[named_by](request))
+        if clock_behind_seconds:
+            # The daemon that gets the advice is another one, and its clock is behind.
+            desk.counter.now = datetime.now(UTC) - timedelta(seconds=clock_behind_seconds)
+        assert await daemon.ask(advice) == "advice_accepted"
+        desk.counter.now = None
+        (attempt,) = await desk.ended(client)
+        assert attempt.state == "voided"
+        await daemon.settled(waiting)
+        assert str(desk.line.sent[-1].reason) == "insufficient_funds"
+        posted, held = await desk.figures(client)
+        assert posted - held == 1_000 - 1_500
+        await desk.check(client)
