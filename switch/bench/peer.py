@@ -146,9 +146,18 @@ class Peer:
         return len(self._values["trace"])
 
     def measure(
-        self, *, clients: int, seconds: int, warm_up_seconds: float, accounts: range, form: Form = "statements"
+        self,
+        *,
+        clients: int,
+        seconds: int,
+        warm_up_seconds: float,
+        accounts: range,
+        form: Form = "statements",
+        rate: float | None = None,
     ) -> PeerMeasured:
-        """Runs pgbench with ``-M prepared``. Raises BenchFailed with what it said when it failed."""
+        """Runs pgbench with ``-M prepared``. With ``rate`` it begins so many a second at random moments, and latencies
+        count from these. Raises BenchFailed with what it said when it failed.
+        """
         server = self._stage.server
         with tempfile.TemporaryDirectory(dir=server.directory) as place:
             file = Path(place) / f"{form}.sql"
@@ -170,6 +179,7 @@ class Peer:
                     f"--client={clients}",
                     f"--jobs={min(clients, os.cpu_count() or 1)}",
                     f"--time={seconds}",
+                    *([] if rate is None else [f"--rate={rate:.3f}"]),
                     "--log",
                     f"--log-prefix={place}/log",
                     *(f"--define={name}={value}" for name, value in values.items()),
@@ -194,7 +204,7 @@ class Peer:
 
 
 def _measured(clients: int, form: Form, logs: list[Path], warm_up_seconds: float, cpu_seconds: float) -> PeerMeasured:
-    """From pgbench's log: client, number, latency in us, script, and when it ended (seconds, microseconds)."""
+    """From pgbench's log: client, number, latency in us, script, when it ended (seconds, microseconds), and the lag."""
     ended: list[tuple[float, float]] = []
     for log in logs:
         for line in log.read_text().splitlines():

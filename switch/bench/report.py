@@ -84,6 +84,8 @@ class SpeedReport(msgspec.Struct, frozen=True, kw_only=True):
     window_1_median_to_pgbench: float  # median latency at window 1 / median latency of one pgbench client
     open_loop: list[Load]
     half_load_p99_to_pgbench: float  # p99 at 50 % of the maximum / median latency of one pgbench client
+    pgbench_half_load: PeerLoad  # at 50 % of its own maximum, from schedule: what the machine gives anybody
+    pgbench_half_load_p99_to_pgbench: float
     codec: Codec
     daemon_cpu_to_codec: float  # at the best window
     hot_card: HotCard
@@ -187,6 +189,7 @@ def _speed(report: SpeedReport) -> Iterator[str]:
     yield from _peers("pgbench, statements", report.pgbench)
     yield from _peers("pgbench, pipelined", report.pgbench_pipelined)
     yield from _loads("open loop, from schedule", report.open_loop)
+    yield from _peers("pgbench, from schedule", [report.pgbench_half_load])
     yield from _loads("one hot card", report.hot_card.switch)
     yield from _peers("pgbench, one hot row", report.hot_card.pgbench)
     yield from _loads("declined only", [report.declined])
@@ -201,6 +204,7 @@ def _speed(report: SpeedReport) -> Iterator[str]:
         ("daemon's CPU / pyiso8583's decode + encode", report.daemon_cpu_to_codec, "<= 4"),
         ("median at window 1 / median of one pgbench client", report.window_1_median_to_pgbench, "<= 3"),
         ("p99 at 50 % of maximum / that median", report.half_load_p99_to_pgbench, "<= 15"),
+        ("p99 of pgbench at 50 % of its own / that median", report.pgbench_half_load_p99_to_pgbench, ""),
     )
     for text, figure, wanted in rows:
         yield f"  {text:<55} {figure:>8.2f}     {wanted}"

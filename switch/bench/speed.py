@@ -92,7 +92,7 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
         pipelined = _peer_loads(run.by_clients["pipelined"])
         best, best_peer = _best(windows), _best(peers)
         one_client = min(peers, key=lambda load: load.clients)
-        open_loop, one_client_ms = run.open_loop(best.per_second)
+        open_loop, peer_half, one_client_ms = run.open_loop(best.per_second, best_peer)
         half = next(load for load in open_loop if load.name == "50 %")
         hot = run.hot()
         declined = run.declined(best.window)
@@ -116,6 +116,8 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
             window_1_median_to_pgbench=windows[0].latency_ms["p50"] / one_client.latency_ms["p50"],
             open_loop=open_loop,
             half_load_p99_to_pgbench=half.latency_ms["p99"] / one_client_ms,
+            pgbench_half_load=peer_half,
+            pgbench_half_load_p99_to_pgbench=peer_half.latency_ms["p99"] / one_client_ms,
             codec=codec,
             daemon_cpu_to_codec=best.daemon_cpu_us / (codec.decode_us + codec.encode_us),
             hot_card=hot,
@@ -158,7 +160,7 @@ class _Run:
         )
         return self.stage.measure(order)
 
-    def pgbench(self, clients: int, form: Form, accounts: range) -> PeerMeasured:
+    def pgbench(self, clients: int, form: Form, accounts: range, rate: float | None = None) -> PeerMeasured:
         # pgbench takes whole seconds.
         seconds = max(1, round(self.course.seconds + self.course.warm_up_seconds))
         return self.peer.measure(
@@ -167,6 +169,7 @@ class _Run:
             seconds=seconds,
             warm_up_seconds=min(self.course.warm_up_seconds, seconds / 2),
             accounts=accounts,
+            rate=rate,
         )
 
     def rounds(self) -> None:
@@ -197,23 +200,30 @@ class _Run:
         text = f"round {number} of {self.course.rounds}: switch, window {window}"
         self.progress(f"{text}: {one.outcome.per_second:,.0f}/s")
 
-    def open_loop(self, maximum: float) -> tuple[list[Load], float]:
-        """At 25, 50 and 80 % of the maximum, in turns with one pgbench client; and that client's median latency, ms."""
+    def open_loop(self, maximum: float, best_peer: PeerLoad) -> tuple[list[Load], PeerLoad, float]:
+        """At 25, 50 and 80 % of the maximum, in turns with pgbench at 50 % of its own and with one pgbench client.
+
+        Returns both, and the one client's median latency in milliseconds.
+        """
         course = self.course
         measured: dict[int, list[Measured]] = {25: [], 50: [], 80: []}
+        peer_half: list[PeerMeasured] = []
         one_client: list[float] = []
+        accounts = self.cards.accounts()
         self.stage.server.checkpoint()
         for number in range(1, course.rounds + 1):
             for percent, found in measured.items():
                 rate = maximum * percent / 100
                 self.progress(f"open loop, round {number} of {course.rounds}: {percent} % of {maximum:,.0f}/s")
                 found.append(self.switch(_UNLIMITED, seconds=course.seconds_open, rate=rate))
-            one_client.append(self.pgbench(1, "statements", self.cards.accounts()).latency_ms["p50"])
+            peer_half.append(self.pgbench(best_peer.clients, "statements", accounts, best_peer.per_second / 2))
+            one_client.append(self.pgbench(1, "statements", accounts).latency_ms["p50"])
         loads = [
             median_load(f"{percent} %", found, window=_UNLIMITED, rate=maximum * percent / 100)
             for percent, found in measured.items()
         ]
-        return loads, statistics.median(one_client)
+        (half,) = _peer_loads({best_peer.clients: peer_half})
+        return loads, msgspec.structs.replace(half, name=f"50 %, {half.name}"), statistics.median(one_client)
 
     def hot(self) -> HotCard:
         """All traffic on the first card, against pgbench on its one row; in turns, as the rounds."""

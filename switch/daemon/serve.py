@@ -44,6 +44,7 @@ from switch.journal.unit import UnitOfWork
 from switch.network.dialer import run_dialer
 from switch.network.drain import Drain
 from switch.network.listener import serve_listener
+from switch.network.postman import Postman
 from switch.network.stats import NetworkStats
 from switch.network.turns import Turns
 from switch.processing.batch import BatchLoop, ProcessingStats
@@ -91,6 +92,7 @@ class _Rooms:
         check_funding(settings)
         self.drain = Drain(settings.drain_seconds)
         self.turns = Turns()
+        self.postman = Postman()
         self.withdrawals = Withdrawals()
         self.top_ups: TopUps | None = None
         self.funding_units: list[FundingUnit] = []
@@ -101,7 +103,9 @@ class _Rooms:
                 for _ in range(settings.funding.connections + 1)
             ]
             self.top_ups = TopUps(settings.funding, self.funding_units, _now, self.withdrawals.add)
-        self.loop = BatchLoop(settings.processing, vault, self.withdrawals, ProcessingStats(), self.top_ups)
+        self.loop = BatchLoop(
+            settings.processing, vault, self.withdrawals, ProcessingStats(), self.top_ups, postman=self.postman
+        )
         self.expiry = HoldExpiryJob(settings.expiry, _now)
         # Two more than there are workers: the withdrawals and the expiry of holds have their own.
         self.units = [
@@ -153,6 +157,7 @@ async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], 
     async with trio.open_nursery() as undoing:
         undoing.start_soon(rooms.withdrawals.run, rooms.units[0])
         undoing.start_soon(rooms.expiry.run, rooms.units[1])
+        undoing.start_soon(rooms.loop.clerk.run)
         if rooms.top_ups is not None:
             await undoing.start(rooms.top_ups.run)
         async with trio.open_nursery() as workers:
@@ -173,6 +178,7 @@ async def _work(rooms: _Rooms, operations_url: str, on_ready: Callable[[Ready], 
                 log.info("draining", seconds=rooms.settings.drain_seconds)
             # Every session has ended: nothing more comes in, and what waits is decided.
             rooms.loop.close()
+        rooms.loop.clerk.close()
         if rooms.top_ups is not None:
             rooms.top_ups.close()
         rooms.withdrawals.close()
@@ -193,6 +199,7 @@ async def _open_links(rooms: _Rooms, links: trio.Nursery) -> tuple[ListenerReady
                 stats=rooms.network(listener.network),
                 drain=rooms.drain,
                 turns=rooms.turns,
+                postman=rooms.postman,
             )
         )
         opened.append(ListenerReady(listener.dialect, listener.network, address.host, address.port))
@@ -206,6 +213,7 @@ async def _open_links(rooms: _Rooms, links: trio.Nursery) -> tuple[ListenerReady
                 stats=rooms.network(dialer.network),
                 drain=rooms.drain,
                 turns=rooms.turns,
+                postman=rooms.postman,
             )
         )
     return tuple(opened)

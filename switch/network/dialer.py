@@ -18,6 +18,7 @@ from switch.network.connection import failure_text
 from switch.network.drain import Drain
 from switch.network.handshake import shake_hands
 from switch.network.link import Link
+from switch.network.postman import Postman
 from switch.network.session import Session
 from switch.network.settings import DialerSettings, Target
 from switch.network.stats import NetworkStats
@@ -38,6 +39,7 @@ async def run_dialer(
     stats: NetworkStats | None = None,
     drain: Drain | None = None,
     turns: Turns | None = None,
+    postman: Postman | None = None,
     draw: Draw = random.uniform,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -47,7 +49,7 @@ async def run_dialer(
     numbers. Raises ConfigurationError when the dialect can't do what the settings ask for or ``tls`` names unusable
     files. InvariantBroken of the intake comes through, in an exception group.
     """
-    link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain, turns=turns)
+    link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain, turns=turns, postman=postman)
     async with trio.open_nursery() as watcher:
         watcher.start_soon(link.deadlines.run)
         watcher.start_soon(link.postman.run)

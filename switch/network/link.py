@@ -45,6 +45,7 @@ class Link:
         stats: NetworkStats | None,
         drain: Drain | None,
         turns: Turns | None,
+        postman: Postman | None,
     ) -> None:
         self.settings = settings
         self.intake = intake
@@ -54,7 +55,7 @@ class Link:
         self.drain = drain if drain is not None else Drain()
         self.turns = turns if turns is not None else Turns()
         self.deadlines = Deadlines(settings.request_deadline_seconds)
-        self.postman = Postman()
+        self.postman = postman if postman is not None else Postman()
         check_tls(settings)
         self.certificates = None if settings.tls is None else Certificates(settings.tls, settings.network, self.stats)
         self.meter = LogMeter(trio.current_time())

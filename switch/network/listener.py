@@ -13,6 +13,7 @@ from switch.network.arrival import Intake
 from switch.network.drain import Drain
 from switch.network.handshake import shake_hands
 from switch.network.link import Link
+from switch.network.postman import Postman
 from switch.network.session import Session
 from switch.network.settings import ListenerSettings
 from switch.network.stats import NetworkStats
@@ -59,6 +60,7 @@ async def serve_listener(
     stats: NetworkStats | None = None,
     drain: Drain | None = None,
     turns: Turns | None = None,
+    postman: Postman | None = None,
     task_status: trio.TaskStatus[ListenerAddress] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listens and serves until the drain is through; returns then. Cancelling it closes everything at once.
@@ -69,7 +71,7 @@ async def serve_listener(
     or ``tls`` names unusable files.
     InvariantBroken of the intake comes through, in an exception group.
     """
-    link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain, turns=turns)
+    link = Link(settings, intake, dialect=dialect, stats=stats, drain=drain, turns=turns, postman=postman)
     try:
         listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
     except OSError as error:

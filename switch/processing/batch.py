@@ -21,6 +21,8 @@ from switch.issuer.stored import fingerprint, idempotency_key
 from switch.journal.bridge import on_asyncio
 from switch.journal.unit import UnitOfWork
 from switch.network.arrival import Arrival, Delivery
+from switch.network.postman import Postman
+from switch.processing.clerk import Clerk, Told
 from switch.processing.waiting_room import Queued, WaitingRoom
 from switch.processing.withdrawals import Withdrawals
 
@@ -87,7 +89,11 @@ class TopUpDoor(Protocol):
 
 
 class BatchLoop:
-    """Takes arrivals (:meth:`intake`), decides and books them in batches, answers them when they are durable."""
+    """Takes arrivals (:meth:`intake`), decides and books them in batches, answers them when they are durable.
+
+    ``postman`` is the one of the sessions that the arrivals come from. Beside the workers (:meth:`run`), a task has to
+    run the :attr:`clerk`, who logs what was decided.
+    """
 
     def __init__(
         self,
@@ -96,12 +102,16 @@ class BatchLoop:
         withdrawals: Withdrawals,
         stats: ProcessingStats,
         top_ups: TopUpDoor | None = None,
+        *,
+        postman: Postman | None = None,
     ) -> None:
         self._settings = settings
         self._vault = vault
         self._withdrawals = withdrawals
         self._top_ups = top_ups
+        self._postman = postman if postman is not None else Postman()
         self.stats = stats
+        self.clerk = Clerk()
         self._waiting = WaitingRoom(
             room=settings.queue_depth_max,
             batch_max=settings.batch_messages_max,
@@ -234,38 +244,21 @@ class BatchLoop:
         unit_us = int((done - started) * 1e6)
         self.stats.batches += 1
         by_reason = self.stats.by_reason
-        log_info = log.info  # structlog's lazy logger takes a while to find its methods
-        for arrival, item, decision in zip(waiting, items, decisions, strict=True):
-            if self._top_ups is not None and decision.waits:
-                self._top_ups.take(arrival, item)
-                continue
-            request = item.request
-            delivery = arrival.answer(decision.answer)
-            if delivery is Delivery.LATE and decision.reason.approves and request.kind.is_request:
-                self._withdrawals.add(item)
-            reason = decision.reason.value
-            by_reason[reason] = by_reason.get(reason, 0) + 1
-            log_info(
-                "message",
-                session=arrival.session,
-                mti=request.mti,
-                stan=request.stan,
-                transmitted=request.transmitted,
-                retrieval_reference=request.retrieval_reference,
-                key=item.key.hex(),
-                card=request.pan.masked,
-                amount=request.amount_minor,
-                currency=request.currency,
-                reason=reason,
-                code=decision.answer.response_code,
-                repeat=decision.repeat_of is not None,
-                concern=decision.concern,
-                delivery=delivery.value,
-                queue_us=int((started - arrival.received_monotonic) * 1e6),
-                unit_us=unit_us,
-                total_us=int((time.perf_counter() - arrival.received_monotonic) * 1e6),
-                batch=len(waiting),
-            )
+        told: list[Told] = []
+        with self._postman:
+            for arrival, item, decision in zip(waiting, items, decisions, strict=True):
+                if self._top_ups is not None and decision.waits:
+                    self._top_ups.take(arrival, item)
+                    continue
+                delivery = arrival.answer(decision.answer)
+                if delivery is Delivery.LATE and decision.reason.approves and item.request.kind.is_request:
+                    self._withdrawals.add(item)
+                reason = decision.reason.value
+                by_reason[reason] = by_reason.get(reason, 0) + 1
+                received = arrival.received_monotonic
+                queue_us, total_us = int((started - received) * 1e6), int((time.perf_counter() - received) * 1e6)
+                told.append(Told(arrival, item, decision, delivery, queue_us, unit_us, total_us, len(waiting)))
+        self.clerk.take(told)
         self.stats.messages += len(waiting)
 
     def _refuse(self, waiting: Sequence[Arrival], reason: Reason) -> None:

@@ -307,6 +307,7 @@ def test_no_pan_leaves_by_any_text_of_a_decided_message(tmp_path: Path, separato
             arrival = Some(session=of["session"], received_monotonic=0.0, answer=lambda answer: Delivery.SENT)
             decision = Some(answer=Some(response_code=of["code"]), reason=Reason.APPROVED, repeat_of=None, concern=of["concern"])
             loop._answer([arrival], [Some(request=request, key=bytes(range(160, 176)))], [decision], 0.0)
+        loop.clerk.write()
         """,
         str(path),
         separator.join((PAN[:4], PAN[4:8], PAN[8:12], PAN[12:])),

@@ -121,6 +121,7 @@ class Desk:
                 address = await nursery.start(partial(serve_listener, listener, loop.intake, dialect=DIALECT))
                 await nursery.start(top_ups.run)
                 nursery.start_soon(loop.run, units[0])
+                nursery.start_soon(loop.clerk.run)
                 nursery.start_soon(withdrawals.run, self.counter.unit(programs=programs))
                 yield Daemon(self, loop, top_ups, address)
                 top_ups.close()
