@@ -113,9 +113,11 @@ class StepShown(NamedTuple):
 
 _COLUMNS = ", ".join(AttemptRow._fields)
 _ATTEMPTS = f"""
-    SELECT {", ".join(f"f.{name}" for name in AttemptRow._fields)}
-      FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, message_key)
-      JOIN funding_attempt f ON f.account_id = w.account_id AND f.message_key = w.message_key
+    SELECT f.*
+      FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, message_key), LATERAL (
+        SELECT {", ".join(f"x.{name}" for name in AttemptRow._fields)} FROM funding_attempt x
+         WHERE x.account_id = w.account_id AND x.message_key = w.message_key OFFSET 0
+    ) f
      ORDER BY f.turn
 """  # noqa: S608 our own names
 # A decline of the provider's own counts; what follows the newest success counts.

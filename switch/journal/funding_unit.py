@@ -38,8 +38,9 @@ from switch.journal.unit import UnitOfWork, beside_values, unit_values
 __all__ = ["FundingUnit"]
 
 _LOCK = "SELECT lock_funding($1, $2)"
+# OFFSET 0 keeps each look-up by key apart, as in switch.journal.unit.
 _LOOK = """
-    SELECT f AS attempt, m AS message,
+    SELECT f.attempt, m.message,
            a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.bonus_posted, a.bonus_held,
            a.xmin::text::bigint AS version,
            -- The network has decided the purchase itself meanwhile, or was told so by the acquirer. Each look-up has an
@@ -56,9 +57,15 @@ _LOOK = """
                   AND x.kind IN ('authorization_advice', 'financial_advice') AND x.decided_at >= m.decided_at
            ) AS advised
       FROM unnest($1::bigint[], $2::bytea[], $3::integer[]) AS w (account_id, key, turn)
-      JOIN funding_attempt f ON f.account_id = w.account_id AND f.message_key = w.key AND f.turn = w.turn
-      JOIN message_key m ON m.account_id = f.account_id AND m.key = f.message_key
-      JOIN account a ON a.account_id = f.account_id
+     CROSS JOIN LATERAL (
+           SELECT x AS attempt FROM funding_attempt x
+            WHERE x.account_id = w.account_id AND x.message_key = w.key AND x.turn = w.turn OFFSET 0
+           ) f
+     CROSS JOIN LATERAL (
+           SELECT x AS message, x.* FROM message_key x
+            WHERE x.account_id = w.account_id AND x.key = w.key OFFSET 0
+           ) m
+     CROSS JOIN LATERAL (SELECT x.*, x.xmin FROM account x WHERE x.account_id = w.account_id OFFSET 0) a
 """
 _RECORD_STEP = "SELECT record_funding($1, $2)"
 # The account first, as everywhere: its lock is what others wait for.
