@@ -57,7 +57,8 @@ class Clerk:
         """Until :meth:`close`."""
         try:
             while not self._closed:
-                await self._idle.park()
+                if not self._waiting:
+                    await self._idle.park()
                 self.write()
         finally:
             self.write()
