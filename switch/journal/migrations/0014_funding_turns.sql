@@ -23,11 +23,13 @@ BEGIN
         RETURN;
     END IF;
     -- In a statement of its own: the next one sees what the transactions before left.
+    -- One look-up by key for each, and so in this order, however young the table is when this is planned.
     PERFORM 1
-       FROM funding_attempt f JOIN unnest(moves) m
-         ON f.account_id = m.account_id AND f.message_key = m.message_key AND f.turn = m.turn
-      ORDER BY f.account_id, f.message_key, f.turn
-        FOR NO KEY UPDATE OF f;
+       FROM (SELECT n.account_id, n.message_key, n.turn FROM unnest(moves) n
+              ORDER BY n.account_id, n.message_key, n.turn) m,
+            LATERAL (SELECT 1 FROM funding_attempt f
+                      WHERE f.account_id = m.account_id AND f.message_key = m.message_key AND f.turn = m.turn
+                        FOR NO KEY UPDATE) f;
     IF EXISTS (
         SELECT 1
           FROM unnest(moves) m
