@@ -43,6 +43,7 @@ PURPOSES: Mapping[EntryKind, Purpose] = {
     _K.CHARGEBACK: _P.RECOVERED,
     _K.CHARGEBACK_REVERSAL: _P.RECOVERED,
     _K.LOAD: _P.ISSUED,
+    _K.LOAD_REVERSAL: _P.ISSUED,
     _K.BONUS: _P.GRANTED,
 }
 _BY_NAME = {str(kind): purpose for kind, purpose in PURPOSES.items()}

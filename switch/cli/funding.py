@@ -162,7 +162,7 @@ def show(config: Path, key: str, as_json: bool) -> None:
 
     async def work(_settings: Settings, connection: Connection) -> tuple[AttemptRow, list[funding_rows.StepShown]]:
         row = await _attempt(connection, key)
-        return row, list(await funding_rows.steps_of(connection, row.account_id, row.message_key))
+        return row, list(await funding_rows.steps_of(connection, row))
 
     row, steps = with_database(config, work)
     if as_json:
@@ -222,7 +222,7 @@ def settle(config: Path, key: str, outcome: str, by: str) -> None:
             dsn=settings.database.issuing_dsn,
         )
         try:
-            await unit.move(row.account_id, row.message_key, step)
+            await unit.move(row.account_id, row.message_key, step, turn=row.turn)
         finally:
             await unit.close()
         return row.state, (await _attempt(connection, key)).state

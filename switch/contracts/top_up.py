@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -47,6 +49,8 @@ class TopUpPolicy(_Caps, frozen=True, kw_only=True, forbid_unknown_fields=True):
     currency: str  # ISO 4217 letters
     time_zone: str = "Asia/Tokyo"
     declines_max: int = 3  # of one source in a row; then it is left out until the cardholder says otherwise
+    on_reversal: Literal["keep", "void"] = "keep"  # what becomes of the money when all of its purchase is reversed
+    void_within_hours: int = 24  # of the top-up; later the money is kept
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the key, on a value that can't work."""
@@ -55,10 +59,17 @@ class TopUpPolicy(_Caps, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"currency: {self.currency!r} is not in ISO 4217")
         if self.declines_max < 1:
             raise ValueError(f"declines_max: at least 1 needed, {self.declines_max} found")
+        if not 1 <= self.void_within_hours <= 8_760:
+            raise ValueError(f"void_within_hours: between 1 and 8760 needed, {self.void_within_hours} found")
         try:
             ZoneInfo(self.time_zone)
         except (KeyError, ValueError):  # ZoneInfoNotFoundError is a KeyError
             raise ValueError(f"time_zone: {self.time_zone!r} is unknown") from None
+
+    @property
+    def void_within(self) -> timedelta | None:
+        """How long after a top-up the reversal of its purchase voids the charge; None where it never does."""
+        return timedelta(hours=self.void_within_hours) if self.on_reversal == "void" else None
 
     def narrowed(self, own: CardholderPolicy) -> TopUpPolicy:
         """The stricter of both in everything."""

@@ -112,6 +112,12 @@ def _of_top_ups(top_ups: TopUps) -> Iterator[Metric]:
     yield CounterMetricFamily("switch_top_ups_parked", "Purchases that waited for a top-up", stats.parked)
     yield CounterMetricFamily("switch_top_ups_recovered", "Attempts taken over from another daemon", stats.recovered)
     yield CounterMetricFamily("switch_top_up_alerts", "Attempts that a person has to look at", stats.alerts)
+    overdue = CounterMetricFamily(
+        "switch_top_ups_overdue", "Attempts that were open still after so long", labels=["after_seconds"]
+    )
+    for after_seconds, count in stats.overdue.items():
+        overdue.add_metric([str(after_seconds)], count)
+    yield overdue
     ends = CounterMetricFamily("switch_top_ups_ended", "Attempts by the state they ended in", labels=["state"])
     for state, count in stats.ends.items():
         ends.add_metric([state], count)

@@ -25,12 +25,14 @@ __all__ = [
     "CallQuery",
     "CallVoid",
     "CreditBalance",
+    "DebitBalance",
     "DeclinePurchase",
     "InsideAction",
     "Notice",
     "Notify",
     "OutsideAction",
     "SetTimer",
+    "TakeBack",
 ]
 
 
@@ -54,6 +56,13 @@ class DeclinePurchase(msgspec.Struct, frozen=True, gc=False):
 
 class CreditBalance(msgspec.Struct, frozen=True, gc=False):
     """A load of money that was taken and can't be given back."""
+
+    amount_minor: int
+    currency: str
+
+
+class DebitBalance(msgspec.Struct, frozen=True, gc=False):
+    """What was loaded leaves the balance before its void is asked for."""
 
     amount_minor: int
     currency: str
@@ -108,12 +117,21 @@ class BookPurchase(msgspec.Struct, frozen=True, gc=False):
     currency: str
 
 
+class TakeBack(msgspec.Struct, frozen=True, gc=False):
+    """The purchase is reversed: look whether its money is still on the balance, and step the attempt with
+    PurchaseUndone in the commit that holds both rows.
+    """
+
+    amount_minor: int
+    currency: str
+
+
 class SetTimer(msgspec.Struct, frozen=True, gc=False):
     """Tell the machine the time at this moment. The row's ``due_at`` says the same to every other daemon."""
 
     at: datetime
 
 
-InsideAction = DeclinePurchase | CreditBalance | Notify | Alert
-OutsideAction = CallCharge | CallQuery | CallVoid | BookPurchase | SetTimer
+InsideAction = DeclinePurchase | CreditBalance | DebitBalance | Notify | Alert
+OutsideAction = CallCharge | CallQuery | CallVoid | BookPurchase | TakeBack | SetTimer
 Action = InsideAction | OutsideAction

@@ -27,6 +27,13 @@ to a safe end by itself.
           │                  └──────────── voided ──▶ voided
           └── not sent so often, or the purchase waits no longer ──▶ declined
 
+    booked ── all of its purchase is reversed, and the program ──▶ booked, with something due
+                voids then                                           │         └── the money is spent ──▶ booked
+                                                                     └── it leaves the balance ──▶ void requested
+
+``declined`` and ``not charged`` end the attempt alone, and not the purchase, where another source can be asked in time:
+the next attempt begins in the same commit (``passed on``). So at most one attempt for a purchase may take money for it.
+
 A provider that says *charged* after it has said *declined* or *not charged* is believed about the money (an edge to
 ``void requested``, with an alert), because that is what has to be given back.
 """
@@ -60,11 +67,13 @@ class AttemptState(StrEnum):
 
 
 class PurchaseState(StrEnum):
-    """Where the purchase stands that the attempt is made for. It leaves ``waiting`` once."""
+    """Where the purchase stands that the attempt is made for. It leaves ``waiting`` once, and ``approved`` once."""
 
     WAITING = "waiting"
     APPROVED = "approved"
     DECLINED = "declined"
+    PASSED_ON = "passed_on"  # the next attempt is made for it: nothing was taken by this one, and nothing will be
+    REVERSED = "reversed"  # as a whole, after it was approved, where the program then voids the charge
 
 
 class Cause(StrEnum):
@@ -86,6 +95,8 @@ class Cause(StrEnum):
     LIMIT_REACHED = "limit_reached"
     STILL_SHORT = "still_short"  # other purchases spent what the shortfall was reckoned from
     TOO_LATE = "too_late"
+    # ── why the charge of a purchase that was reversed stands
+    SPENT = "spent"
 
 
 _S = AttemptState
@@ -117,6 +128,8 @@ TRANSITIONS: frozenset[tuple[AttemptState | None, AttemptState]] = frozenset(
         (_S.CHARGED, _S.CHARGED),  # the issuer is asked again
         (_S.CHARGED, _S.BOOKED),
         (_S.CHARGED, _S.VOID_REQUESTED),
+        (_S.BOOKED, _S.BOOKED),  # the purchase is reversed; or it was, and the money is spent
+        (_S.BOOKED, _S.VOID_REQUESTED),
         (_S.VOID_REQUESTED, _S.VOID_REQUESTED),  # another try
         (_S.VOID_REQUESTED, _S.VOIDED),
         (_S.VOID_REQUESTED, _S.CREDITED),
@@ -126,19 +139,21 @@ TRANSITIONS: frozenset[tuple[AttemptState | None, AttemptState]] = frozenset(
 )
 
 ENDS: frozenset[AttemptState] = frozenset({_S.BOOKED, _S.DECLINED, _S.NOT_CHARGED, _S.VOIDED, _S.CREDITED})
-"""States in which nothing is left to do."""
+"""States in which nothing is left to do; but see ``booked`` in the drawing."""
 
 _MAY_WAIT = frozenset({_S.REQUESTED, _S.SENT, _S.UNKNOWN, _S.QUERIED, _S.CHARGED})
 _MUST_WAIT = frozenset({_S.REQUESTED, _S.CHARGED})
+_MAY_BE_REVERSED = frozenset({_S.BOOKED, _S.VOID_REQUESTED, _S.VOIDED, _S.CREDITED})
 _TAKEN = frozenset({_S.CHARGED, _S.BOOKED, _S.VOID_REQUESTED, _S.VOIDED, _S.CREDITED})
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One row.
 
-    Invariants: an approved purchase is booked and nothing else is; booked money is exactly what was asked for; what was
-    taken is known from ``charged`` on and unknown before; a waiting purchase stands where it can still be approved; an
-    end has nothing due.
+    Invariants: an approved purchase is booked, and what is booked is approved, or was until it was reversed; what is
+    passed on has taken nothing, but by contradiction; booked money is exactly what was asked for; what was taken is
+    known from ``charged`` on and unknown before; a waiting purchase stands where it can still be approved; an end has
+    nothing due, unless its purchase was reversed.
     """
 
     key: str  # the charge's idempotency key; the other calls' keys begin with it
@@ -161,7 +176,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def ended(self) -> bool:
         """Whether nothing is left to do."""
-        return self.state in ENDS
+        return self.wake_at is None
 
     @property
     def waiting(self) -> bool:
@@ -177,15 +192,19 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def check_invariants(self) -> None:
         """Raises InvariantBroken when the row contradicts itself."""
         exact = (self.charged_minor, self.charged_currency) == (self.amount_minor, self.currency)
+        approved, was_reversed = self.purchase is PurchaseState.APPROVED, self.purchase is PurchaseState.REVERSED
         good = (
             self.amount_minor > 0
-            and (self.purchase is PurchaseState.APPROVED) is (self.state is _S.BOOKED)
+            and (not approved or self.state is _S.BOOKED)
+            and (self.state is not _S.BOOKED or approved or was_reversed)
+            and (self.purchase is not PurchaseState.PASSED_ON or self.state not in (*_MAY_WAIT, _S.BOOKED))
+            and (not was_reversed or (exact and self.state in _MAY_BE_REVERSED))
             and (not self.waiting or self.state in _MAY_WAIT)
             and (self.waiting or self.state not in _MUST_WAIT)
             and (self.charged_minor > 0) is (self.state in _TAKEN)
             and (exact or self.state not in (_S.CHARGED, _S.BOOKED))
             and (self.state is not _S.CREDITED or self.charged_currency == self.currency)
-            and (self.wake_at is None) is self.ended
+            and ((self.wake_at is None) is (self.state in ENDS) or (self.state is _S.BOOKED and was_reversed))
         )
         if not good:
             raise InvariantBroken(

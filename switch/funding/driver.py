@@ -30,12 +30,13 @@ import structlog
 import trio
 
 from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken, JournalRefused
+from switch.contracts.funding import Charged, Unknown
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
-from switch.funding.action import BookPurchase, CallCharge, CallQuery, CallVoid
-from switch.funding.attempt import Attempt, AttemptState, Cause
+from switch.funding.action import BookPurchase, CallCharge, CallQuery, CallVoid, TakeBack
+from switch.funding.attempt import Attempt, AttemptState, Cause, PurchaseState
 from switch.funding.breaker import Breaker
-from switch.funding.event import Event, PurchaseRefused, Recover, Tick
+from switch.funding.event import ChargeAnswered, Event, PurchaseRefused, QueryAnswered, Recover, Tick
 from switch.funding.outside import Call, Outside, Probes
 from switch.funding.scribe import Scribe
 from switch.funding.settings import FundingSettings
@@ -77,6 +78,7 @@ class TopUpStats:
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)  # by call and by what it came to; Outside's
     recovered: int = 0
     alerts: int = 0
+    overdue: Counter[int] = field(default_factory=Counter)  # by the threshold, in seconds
 
 
 class _Waiting(NamedTuple):
@@ -181,10 +183,13 @@ class TopUps:
 
     async def _keep_driving(self, nursery: trio.Nursery) -> None:
         """Says that this daemon lives, and goes on with what others, or a broken commit, have left."""
-        lease, away = self._settings.lease_seconds, False
+        lease, away, look_at = self._settings.lease_seconds, False, trio.current_time()
         while not self._closing.is_set():
             try:
                 rows = await on_asyncio(self._keeper.keep_driving, self.owner, lease, _CLAIMS_MAX)
+                if trio.current_time() >= look_at:
+                    await self._alert_overdue()
+                    look_at = trio.current_time() + lease
             except (DatabaseUnavailable, JournalRefused) as exc:
                 if not away:
                     log.warning("top_ups_wait_for_database", error=str(exc))
@@ -197,6 +202,18 @@ class TopUps:
                         nursery.start_soon(self._guarded, self._recovered, row)
             with trio.move_on_after(lease / 4):
                 await self._closing.wait()
+
+    async def _alert_overdue(self) -> None:
+        """Attempts of any daemon: who sees one first tells of it."""
+        for row in await on_asyncio(self._keeper.alert_overdue, self._settings.overdue_seconds):
+            self.stats.overdue[row.after_seconds] += 1
+            log.error(
+                "top_up_overdue",
+                key=row.message_key.hex(),
+                provider=row.provider,
+                state=row.state,
+                after_seconds=row.after_seconds,
+            )
 
     async def _guarded(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
         """One purchase's defect must not stop the others; its attempt is taken up again."""
@@ -260,8 +277,7 @@ class TopUps:
     async def _park(self, arrival: Arrival, item: Item, probes: Probes) -> tuple[Parked | None, Item]:
         """None: the database is away; the item then knows what may have been committed."""
         left = min(self._settings.budget_seconds, arrival.deadline - trio.current_time() - _MARGIN_SECONDS)
-        breakers = self._outside.as_seen_with(probes)
-        planning = Planning(self.owner, breakers.keys(), breakers, timedelta(seconds=max(0.0, left)))
+        planning = self._planning(probes, timedelta(seconds=max(0.0, left)))
         try:
             self._fault("before:park")
             parked = await self._scribe.record(Park(item, planning))
@@ -280,9 +296,12 @@ class TopUps:
         return parked, item
 
     async def _recovered(self, row: AttemptRow) -> None:
-        """What a daemon has left. Nobody waits for its purchase any more."""
-        self.stats.recovered += 1
-        log.warning("top_up_recovered", key=row.message_key.hex(), state=row.state)
+        """What a daemon has left; nobody waits for its purchase any more. Or one whose purchase was reversed."""
+        if row.state == AttemptState.BOOKED:
+            log.info("top_up_undone", key=row.message_key.hex())
+        else:
+            self.stats.recovered += 1
+            log.warning("top_up_recovered", key=row.message_key.hex(), state=row.state)
         probes: Probes = {}
         try:
             await self._drive(row, Recover(), None, probes)
@@ -291,14 +310,25 @@ class TopUps:
             self._driven.pop(row.message_key, None)
 
     async def _drive(self, row: AttemptRow, event: Event, waiting: _Waiting | None, probes: Probes) -> None:
-        """To its end; or until another daemon drives it. ``probes`` are its tickets; what is left is handed back."""
+        """To its end, and that of those which follow it; or until another daemon drives it. ``probes`` are its tickets;
+        what is left is handed back.
+        """
+        following: AttemptRow | None = row
+        while following is not None:
+            following, event = await self._drive_one(following, event, waiting, probes), Tick()
+
+    async def _drive_one(
+        self, row: AttemptRow, event: Event, waiting: _Waiting | None, probes: Probes
+    ) -> AttemptRow | None:
+        """The attempt that follows it. Calls and their answers belong to one attempt: they are numbered anew."""
+        following: AttemptRow | None = None
         send, answers = trio.open_memory_channel[Event](_CLAIMS_MAX)
         if waiting is None and attempt_of(row).waiting:
-            await self._step(row, PurchaseRefused(Cause.TOO_LATE), None)
+            await self._step(row, PurchaseRefused(Cause.TOO_LATE), None, probes)
         async with trio.open_nursery() as calls:
             told: Event | None = event
             while True:
-                step = await self._step(row, told, waiting)
+                step = await self._step(row, told, waiting, probes)
                 if step.made is None:
                     break
                 attempt = step.made.attempt
@@ -306,6 +336,7 @@ class TopUps:
                     if isinstance(action, CallCharge | CallQuery | CallVoid):
                         calls.start_soon(self._call, attempt, action, send, probes)
                 if attempt.ended:
+                    following = step.following
                     break
                 if step.again:
                     continue
@@ -313,8 +344,12 @@ class TopUps:
                     gone = waiting is None or waiting.arrival.settled
                     told = PurchaseRefused(Cause.TOO_LATE) if gone else None
                     continue
+                if any(isinstance(action, TakeBack) for action in step.made.actions):
+                    told = None
+                    continue
                 told = await self._next(attempt, answers, probes)
             calls.cancel_scope.cancel()
+        return following
 
     async def _next(self, attempt: Attempt, answers: trio.MemoryReceiveChannel[Event], probes: Probes) -> Event:
         """What comes of the calls; or the time, when the attempt is due and may ask."""
@@ -338,15 +373,28 @@ class TopUps:
             race.cancel_scope.cancel()
         return told
 
-    async def _step(self, row: AttemptRow, event: Event | None, waiting: _Waiting | None) -> Advance:
+    async def _step(self, row: AttemptRow, event: Event | None, waiting: _Waiting | None, probes: Probes) -> Advance:
         """One commit, however often it takes; then what it means is said."""
-        name = "book" if event is None else type(event).__name__.lower()
+        asked = "takeback" if row.state == AttemptState.BOOKED else "book"
+        name = asked if event is None else type(event).__name__.lower()
         while True:
-            item = waiting.item if waiting is not None and event is None else None
-            step = Advance(event, self._settings.pace, self.owner, item, budget_answer=self._budget_answer(waiting))
+            # Silence, doubt and time never lead to another source by themselves: only an answer does.
+            sources = isinstance(event, ChargeAnswered | QueryAnswered) and self._may_follow(event, waiting)
+            item = waiting.item if waiting is not None and (event is None or sources) else None
+            step = Advance(
+                event,
+                self._settings.pace,
+                self.owner,
+                item,
+                budget_answer=self._budget_answer(waiting),
+                planning=self._planning(probes, timedelta(0)) if sources else None,
+                next_source=timedelta(seconds=self._settings.next_source_seconds),
+            )
             try:
                 self._fault(f"before:{name}")
-                await self._scribe.record(Move(row.account_id, row.message_key, step, item))
+                await self._scribe.record(
+                    Move(row.account_id, row.message_key, step, item, turn=row.turn, with_sources=sources)
+                )
             except (DatabaseUnavailable, CommitUnknown) as exc:
                 log.warning("top_up_waits_for_database", error=str(exc), key=row.message_key.hex())
                 await trio.sleep(_RETRY_SECONDS)
@@ -356,7 +404,7 @@ class TopUps:
                 continue
             except JournalRefused as exc:
                 log.error("top_up_refused", error=str(exc), key=row.message_key.hex(), told=name)
-                if event is None:
+                if name == "book":
                     event, name = PurchaseRefused(Cause.TOO_LATE), "purchaserefused"
                 await trio.sleep(_RETRY_SECONDS)
                 continue
@@ -368,6 +416,14 @@ class TopUps:
             return None
         return Answer(reason=Reason.UNAVAILABLE, response_code=waiting.item.response_code(Reason.UNAVAILABLE))
 
+    def _may_follow(self, event: ChargeAnswered | QueryAnswered, waiting: _Waiting | None) -> bool:
+        """Whether another source is worth looking for: it costs three look-ups."""
+        return waiting is not None and not waiting.arrival.settled and not isinstance(event.answer, Charged | Unknown)
+
+    def _planning(self, probes: Probes, budget: timedelta) -> Planning:
+        breakers = self._outside.as_seen_with(probes)
+        return Planning(self.owner, breakers.keys(), breakers, budget)
+
     def _tell(self, row: AttemptRow, step: Advance, waiting: _Waiting | None) -> None:
         key = row.message_key
         if step.made is None:
@@ -375,7 +431,7 @@ class TopUps:
             return
         attempt = step.made.attempt
         self._driven[key] = attempt.state
-        if not attempt.waiting:
+        if not attempt.waiting and step.following is None:
             self._awaited.discard(key)
         for text in step.alerts:
             self.stats.alerts += 1
@@ -384,7 +440,8 @@ class TopUps:
         tell = log.info if attempt.ended or attempt.state is AttemptState.UNKNOWN else log.debug
         tell("top_up", key=key.hex(), state=attempt.state, cause=attempt.cause, purchase=attempt.purchase)
         if attempt.ended and step.moved:
-            self.stats.ends[attempt.state] += 1
+            kept = attempt.state is AttemptState.BOOKED and attempt.purchase is PurchaseState.REVERSED
+            self.stats.ends["kept" if kept else attempt.state] += 1
         self._fault(f"after:{attempt.state}")
         if waiting is None:
             return

@@ -7,7 +7,17 @@ import msgspec
 from switch.contracts.funding import ChargeAnswer, QueryAnswer, VoidAnswer
 from switch.funding.attempt import Cause
 
-__all__ = ["Booked", "ChargeAnswered", "Event", "PurchaseRefused", "QueryAnswered", "Recover", "Tick", "VoidAnswered"]
+__all__ = [
+    "Booked",
+    "ChargeAnswered",
+    "Event",
+    "PurchaseRefused",
+    "PurchaseUndone",
+    "QueryAnswered",
+    "Recover",
+    "Tick",
+    "VoidAnswered",
+]
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -49,4 +59,10 @@ class PurchaseRefused(msgspec.Struct, frozen=True, gc=False):
     cause: Cause
 
 
-Event = Tick | Recover | ChargeAnswered | QueryAnswered | VoidAnswered | Booked | PurchaseRefused
+class PurchaseUndone(msgspec.Struct, frozen=True, gc=False):
+    """All of the purchase was reversed. ``unspent``: its money is on the balance, and belongs to no other purchase."""
+
+    unspent: bool
+
+
+Event = Tick | Recover | ChargeAnswered | QueryAnswered | VoidAnswered | Booked | PurchaseRefused | PurchaseUndone

@@ -9,6 +9,8 @@ after it, in ``switch.funding.action``. The rules that keep the money safe:
 - Money that is taken is in one of three places at the end: spent (``booked``), back (``voided``), on the balance
   (``credited``). Only ``Booked`` approves a purchase, only from ``charged``; and ``charged`` means exactly what was
   asked for.
+- Money that is to go back is on no balance: what was never loaded, or what leaves the balance in the step that asks for
+  the void. Only a refusal loads it (again).
 - Answers may come late, twice, or to a daemon that did not ask. Word of taken money always counts. An answer that
   tells of no effect counts for its own call alone (``call``).
 """
@@ -49,6 +51,7 @@ from switch.funding.event import (
     ChargeAnswered,
     Event,
     PurchaseRefused,
+    PurchaseUndone,
     QueryAnswered,
     Recover,
     Tick,
@@ -56,14 +59,17 @@ from switch.funding.event import (
 )
 from switch.funding.move import (
     Step,
+    ask_balance,
     ask_issuer,
     doubt,
     end,
     give_back,
+    keep,
     moved,
     send_charge,
     send_query,
     send_void,
+    take_back,
 )
 from switch.funding.pace import Pace
 
@@ -134,6 +140,8 @@ def _answer(attempt: Attempt, event: Event, now: datetime, pace: Pace) -> Step:
             return _booked(attempt, now)
         case PurchaseRefused(cause):
             return _refused(attempt, cause, now, pace) if attempt.waiting else Step(attempt)
+        case PurchaseUndone(unspent):
+            return _undone(attempt, unspent, now, pace)
 
 
 def _on_charge(attempt: Attempt, call: int, answer: ChargeAnswer, now: datetime, pace: Pace) -> Step:
@@ -193,6 +201,8 @@ def _tick(attempt: Attempt, now: datetime, pace: Pace) -> Step:
             return ask_issuer(attempt, Cause.DUE, now, pace)
         case _S.VOID_REQUESTED:
             return send_void(attempt, Cause.DUE, now, pace)
+        case _S.BOOKED:
+            return ask_balance(attempt)
     raise InvariantBroken(f"funding attempt {attempt.key}: {attempt.state} has something due")
 
 
@@ -208,6 +218,8 @@ def _recover(attempt: Attempt, now: datetime, pace: Pace) -> Step:
         return ask_issuer(attempt, Cause.RECOVERED, now, pace)
     if attempt.state is _S.VOID_REQUESTED:
         return send_void(attempt, Cause.RECOVERED, now, pace)
+    if attempt.state is _S.BOOKED:
+        return ask_balance(attempt)
     assert attempt.due_at is not None
     return Step(attempt, (SetTimer(attempt.due_at),))
 
@@ -330,6 +342,13 @@ def _refused(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Step:
         return give_back(attempt, cause, now, pace)
     declined = msgspec.structs.replace(attempt, purchase=PurchaseState.DECLINED, cause=cause, moved_at=now)
     return Step(declined, (DeclinePurchase(cause),))
+
+
+def _undone(attempt: Attempt, unspent: bool, now: datetime, pace: Pace) -> Step:
+    """The row of a purchase that was reversed has something due until this was said."""
+    if attempt.state is not _S.BOOKED or attempt.ended:
+        return Step(attempt)
+    return take_back(attempt, now, pace) if unspent else keep(attempt, now)
 
 
 def _contradicted(attempt: Attempt, text: str) -> Step:

@@ -8,13 +8,39 @@ from typing import NamedTuple
 import msgspec
 
 from switch.contracts.funding import Charge, Query, Void
-from switch.funding.action import Action, Alert, BookPurchase, CallCharge, CallQuery, CallVoid, DeclinePurchase
+from switch.funding.action import (
+    Action,
+    Alert,
+    BookPurchase,
+    CallCharge,
+    CallQuery,
+    CallVoid,
+    DebitBalance,
+    DeclinePurchase,
+    TakeBack,
+)
 from switch.funding.attempt import Attempt, AttemptState, Cause, PurchaseState
 from switch.funding.pace import Pace
 
-__all__ = ["Step", "ask_issuer", "doubt", "end", "give_back", "moved", "send_charge", "send_query", "send_void"]
+__all__ = [
+    "Step",
+    "ask_balance",
+    "ask_issuer",
+    "doubt",
+    "end",
+    "give_back",
+    "keep",
+    "moved",
+    "pass_on",
+    "send_charge",
+    "send_query",
+    "send_void",
+    "take_back",
+]
 
 _S = AttemptState
+_NOTHING_TAKEN = frozenset({_S.DECLINED, _S.NOT_CHARGED})
+_PROMISED = frozenset({Cause.ANSWERED, Cause.NOT_SENT})
 
 
 class Step(NamedTuple):
@@ -68,10 +94,27 @@ def ask_issuer(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Ste
     return Step(after, (BookPurchase(attempt.charged_minor, attempt.currency),))
 
 
+def ask_balance(attempt: Attempt) -> Step:
+    """The purchase is reversed: is its money still there?"""
+    return Step(attempt, (TakeBack(attempt.charged_minor, attempt.currency),))
+
+
+def take_back(attempt: Attempt, now: datetime, pace: Pace) -> Step:
+    """It is: it leaves the balance, and the charge is to be undone."""
+    after, calls = send_void(attempt, Cause.REVERSED, now, pace)
+    return Step(after, (DebitBalance(attempt.charged_minor, attempt.currency), *calls))
+
+
+def keep(attempt: Attempt, now: datetime) -> Step:
+    """It is not: the charge stands."""
+    return Step(moved(attempt, AttemptState.BOOKED, Cause.SPENT, now, wake_at=None))
+
+
 def give_back(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Step:
     """Money is taken that its purchase can't use. A purchase that still waits is declined in the same step."""
     declines = (DeclinePurchase(cause),) if attempt.waiting else ()
-    fresh = msgspec.structs.replace(attempt, purchase=PurchaseState.DECLINED, tries=0)
+    purchase = PurchaseState.DECLINED if attempt.waiting else attempt.purchase
+    fresh = msgspec.structs.replace(attempt, purchase=purchase, tries=0)
     after, calls = send_void(fresh, cause, now, pace)
     return Step(after, (*declines, *calls))
 
@@ -85,10 +128,22 @@ def send_void(attempt: Attempt, cause: Cause, now: datetime, pace: Pace) -> Step
 
 def end(attempt: Attempt, state: AttemptState, cause: Cause, now: datetime) -> Step:
     """Nothing is left to do. A purchase that still waits is declined in the same step."""
-    after = msgspec.structs.replace(
-        moved(attempt, state, cause, now, wake_at=None), purchase=PurchaseState.DECLINED, tries=0
-    )
+    purchase = PurchaseState.DECLINED if attempt.waiting else attempt.purchase
+    after = msgspec.structs.replace(moved(attempt, state, cause, now, wake_at=None), purchase=purchase, tries=0)
     return Step(after, (DeclinePurchase(cause),) if attempt.waiting else ())
+
+
+def pass_on(over: Step) -> Step | None:
+    """The same end without a decline, so that another source can be asked for the purchase.
+
+    None where it is no such end: the purchase waited until now, and the provider has promised that nothing was taken
+    and nothing will be.
+    """
+    attempt = over.attempt
+    rest = tuple(action for action in over.actions if not isinstance(action, DeclinePurchase))
+    if attempt.state not in _NOTHING_TAKEN or attempt.cause not in _PROMISED or len(rest) == len(over.actions):
+        return None
+    return Step(msgspec.structs.replace(attempt, purchase=PurchaseState.PASSED_ON), rest)
 
 
 def _long_tried(attempt: Attempt, pace: Pace) -> tuple[Alert, ...]:

@@ -64,6 +64,7 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     provider: tuple[ProviderSettings, ...] = ()
     budget_seconds: float = 3.0  # for which a parked purchase waits
+    next_source_seconds: float = 0.5  # of the budget that must be left for another source to be asked after a decline
     budget_answer: Literal["declined", "unavailable"] = "declined"  # when it has waited so long: 51 or 91
     pace: Pace = Pace()
     waiting_max: int = 1_000  # purchases that wait at once; what comes beyond is declined as it would be without top-up
@@ -71,6 +72,7 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     top_ups_per_second_min: float = 45.0  # that begin in any case
     connections: int = 2  # to the database, for attempts
     lease_seconds: float = 5.0  # after which the attempts of a daemon that is gone are taken over
+    overdue_seconds: tuple[int, ...] = (60, 3_600, 86_400)  # after each an attempt that is open still is alerted, once
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the key, on a value that can't work."""
@@ -78,11 +80,14 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if len(set(names)) != len(names):
             raise ValueError("provider: two have the same name")
         _within("budget_seconds", self.budget_seconds, 0.1, 60)
+        _within("next_source_seconds", self.next_source_seconds, 0.01, 60)
         _within("waiting_max", self.waiting_max, 1, 100_000)
         _within("messages_per_top_up", self.messages_per_top_up, 1, 100_000)
         _within("top_ups_per_second_min", self.top_ups_per_second_min, 0, 100_000)
         _within("connections", self.connections, 1, 100)
         _within("lease_seconds", self.lease_seconds, 0.3, 600)
+        for seconds in self.overdue_seconds:
+            _within("overdue_seconds", seconds, 1, 31_536_000)
         for provider in self.provider:
             if self.pace.answer_seconds <= provider.answer_seconds:
                 longest = f"{provider.answer_seconds} (answer_seconds of {provider.name})"

@@ -15,12 +15,12 @@ import msgspec
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.contracts.top_up import CardholderPolicy
-from switch.funding.action import Alert, CreditBalance, DeclinePurchase, Notify
+from switch.funding.action import Alert, CreditBalance, DebitBalance, DeclinePurchase, Notify
 from switch.funding.attempt import Attempt, AttemptState, Cause, PurchaseState
 from switch.funding.breaker import Breaker
-from switch.funding.event import Booked, Event, PurchaseRefused
+from switch.funding.event import Booked, Event, PurchaseRefused, PurchaseUndone
 from switch.funding.machine import begin, step
-from switch.funding.move import Step
+from switch.funding.move import Step, pass_on
 from switch.funding.pace import Pace
 from switch.funding.policy import NoPlan, Source, TopUpUsage, plan
 from switch.issuer import case
@@ -106,6 +106,7 @@ class Planning:
         assert policy is not None, "the books say that it may be topped up"
         if short.usage.wishes is not None:
             policy = policy.narrowed(_decode_wishes(short.usage.wishes))
+        asked = {(attempt.provider, attempt.source) for attempt in short.asked}
         sources = tuple(
             Source(
                 token=row.token,
@@ -115,7 +116,7 @@ class Planning:
                 declines=row.declines,
             )
             for row in short.sources
-            if row.provider in self._providers
+            if row.provider in self._providers and (row.provider, row.token) not in asked
         )
         today = now.astimezone(ZoneInfo(policy.time_zone)).date()
         usage = TopUpUsage(
@@ -128,14 +129,15 @@ class Planning:
         seen: case.Seen = {"shortfall": short.shortfall_minor}
         if isinstance(made, NoPlan):
             return None, case.Step("top_up", made.reason, {**seen, "detail": made.detail})
-        key = f"{short.item.key.hex()}.{int(now.timestamp() * 1_000_000):x}"
+        turn = len(short.asked) + 1
+        key = f"{short.item.key.hex()}.{int(now.timestamp() * 1_000_000):x}" + (f".{turn}" if turn > 1 else "")
         begun = begin(
             key=key,
             provider=made.source.provider,
             source=made.source.token,
             amount_minor=made.amount_minor,
             currency=made.source.currency,
-            budget_until=now + self._budget,
+            budget_until=short.asked[-1].budget_until if short.asked else now + self._budget,
             now=now,
         ).attempt
         row = AttemptRow(
@@ -160,6 +162,7 @@ class Planning:
             moved_at=begun.moved_at,
             parked_at=now,
             owner=self._owner,
+            turn=turn,
         )
         seen |= {"amount": made.amount_minor, "provider": begun.provider}
         return row, case.Step("top_up", MessageState.PARKED, seen)
@@ -168,13 +171,16 @@ class Planning:
 class Advance:
     """One step of an attempt; for :meth:`FundingUnit.move`.
 
-    ``event`` None asks whether the purchase of ``item`` can be approved, now that the money is there. ``owner`` is who
-    believes to drive the attempt; empty where a person settles it. ``budget_answer`` is given instead of the decline
-    where the budget is spent. Afterwards ``made`` has what the machine said, and
+    ``event`` None asks whether the purchase of ``item`` can be approved, now that the money is there; or, where it was
+    approved and reversed, whether that money is still there. ``owner`` is who believes to drive the attempt; empty
+    where a person settles it. With ``planning`` another source is asked after a decline, while ``next_source`` of the
+    budget is left. ``budget_answer`` is given instead of the decline where the budget is spent. Afterwards
+    ``made`` has what the machine said, and
 
     - ``lost``: another daemon drives the attempt; nothing was done.
     - ``again``: something had to be done first; tell the event once more.
     - ``moved``: the attempt is another than before.
+    - ``following``: the attempt that was begun with the next source, in place of a decline.
     - ``decision``: the purchase is approved, or was before.
     - ``declined``: it was declined in this step; the answer to give.
     - ``alerts``: for a person.
@@ -189,6 +195,8 @@ class Advance:
         *,
         budget_answer: Answer | None = None,
         note: str = "",
+        planning: Planning | None = None,
+        next_source: timedelta = timedelta(0),
     ) -> None:
         self._event = event
         self._budget_answer = budget_answer
@@ -196,6 +204,8 @@ class Advance:
         self._owner = owner
         self._item = item
         self._note = note
+        self._planning = planning
+        self._next_source = next_source
         self._forget()
 
     def _forget(self) -> None:
@@ -203,6 +213,7 @@ class Advance:
         self.lost = False
         self.again = False
         self.moved = False
+        self.following: AttemptRow | None = None
         self.decision: Decision | None = None
         self.declined: Answer | None = None
         self.alerts: list[str] = []
@@ -227,27 +238,45 @@ class Advance:
             event = asked
         else:
             event = self._event
-        self.made = made = step(attempt, event, now, self._pace)
+        self.made = made = self._passed_on(purchase, step(attempt, event, now, self._pace), now)
         self._inside(purchase, made)
         self.moved = made.attempt != attempt
         if not self.moved:
             self.again = False
             return None
-        return Change(_moved(row, made.attempt), "; ".join([*([self._note] if self._note else []), *self.alerts]))
+        note = "; ".join([*([self._note] if self._note else []), *self.alerts])
+        return Change(_moved(row, made.attempt), note, self.following)
+
+    def _passed_on(self, purchase: Purchase, made: Step, now: datetime) -> Step:
+        """Instead of a decline, the end of this attempt alone: where the next source can be asked in time."""
+        if self._planning is None or purchase.short is None or purchase.advised:
+            return made
+        if now + self._next_source > made.attempt.budget_until or (passed := pass_on(made)) is None:
+            return made
+        self.following, _ = self._planning(purchase.short)
+        return made if self.following is None else passed
 
     def _ask_issuer(self, purchase: Purchase, attempt: Attempt, now: datetime) -> Event | None:
+        if attempt.state is AttemptState.BOOKED:
+            if self._item is not None:  # by a commit that was in doubt
+                self.decision = Decision(answer=purchase.message.answer)
+            if attempt.ended:
+                return None
+            return PurchaseUndone(purchase.books.holds_top_up(purchase.attempt.account_id, attempt.charged_minor))
         assert self._item is not None, "only who has the purchase asks for it"
-        if attempt.state is AttemptState.BOOKED:  # by a commit that was in doubt
-            self.decision = Decision(answer=purchase.message.answer)
-            return None
         if attempt.state is not AttemptState.CHARGED:
             return None
         if now >= attempt.budget_until:
             return PurchaseRefused(Cause.BUDGET_SPENT)
         if purchase.advised:
             return PurchaseRefused(Cause.TOO_LATE)
+        step = case.Step(
+            "top_up",
+            "charged",
+            {"attempt": attempt.key, "amount": attempt.charged_minor, "provider": attempt.provider},
+        )
         decision = purchase.books.book_topped_up(
-            self._item, purchase.message, attempt.charged_minor, load_key(attempt.key)
+            self._item, purchase.message, attempt.charged_minor, load_key(attempt.key), step
         )
         if not decision.reason.approves:
             return PurchaseRefused(_CAUSES.get(decision.reason, Cause.TOO_LATE))
@@ -267,6 +296,8 @@ class Advance:
                     self.declined = answer
                 case CreditBalance(amount_minor=credited):
                     books.credit_top_up(row.account_id, load_key(row.key), credited)
+                case DebitBalance(amount_minor=debited):
+                    books.debit_top_up(row.account_id, load_key(row.key), debited)
                 case Notify(notice, amount_minor, currency):
                     facts: dict[str, str | int] = {"amount": amount_minor, "currency": currency}
                     books.notify(row.account_id, row.message_key, f"funding_{notice}", facts)

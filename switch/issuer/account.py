@@ -13,6 +13,7 @@ what it does to the two figures follows from the sides alone, so no caller can g
     cardholder.available    network.settlement      -
     network.settlement      cardholder.available    +
     issuer.funding          cardholder.available    +
+    cardholder.available    issuer.funding          -
     issuer.promotion        bonus.available         +
     ======================  ======================  ========  ======
 
@@ -46,6 +47,7 @@ class EntryKind(StrEnum):
     CHARGEBACK = "chargeback"
     CHARGEBACK_REVERSAL = "chargeback_reversal"
     LOAD = "load"
+    LOAD_REVERSAL = "load_reversal"  # money that goes back to where it was loaded from
     BONUS = "bonus"  # a load of the bonus pocket
 
 

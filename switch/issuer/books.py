@@ -25,11 +25,11 @@ from switch.issuer.hold import Hold, HoldState, check_transition
 from switch.issuer.matching import TOMBSTONE_LIFE, Candidate
 from switch.issuer.program import Program
 from switch.issuer.stored import MessageState, StoredMessage
-from switch.issuer.top_up import load, shortfall
+from switch.issuer.top_up import load, shortfall, take_out, unspent
 from switch.issuer.usage import Usage
 from switch.issuer.withdrawal import decide_withdrawal
 
-__all__ = ["Booking", "Books", "Concern", "Item", "ItemStep", "Notice", "doubted"]
+__all__ = ["Booking", "Books", "Concern", "Item", "ItemStep", "Notice", "Undone", "doubted"]
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +91,16 @@ class Notice(msgspec.Struct, frozen=True, gc=False):
     facts: dict[str, str | int]
 
 
+class Undone(msgspec.Struct, frozen=True, gc=False):
+    """A purchase that was reversed as a whole. The charge of a top-up for it is to be voided, if it was parked no
+    earlier than ``since``.
+    """
+
+    account_id: int
+    key: bytes  # of the message that began it
+    since: datetime
+
+
 class Concern(msgspec.Struct, frozen=True, gc=False):
     """Something for a person to look at."""
 
@@ -129,6 +139,8 @@ class Books:
         self.concerns: list[Concern] = []
         self.item_steps: list[ItemStep] = []
         self.notices: list[Notice] = []
+        self.undone: list[Undone] = []
+        self.retraced: dict[tuple[int, bytes], tuple[Step, ...]] = {}  # of purchases that were parked
         self.holds_expired = 0
 
     def remember(self, message: StoredMessage, decided_at: datetime) -> None:
@@ -162,9 +174,9 @@ class Books:
 
     # ── top-ups
 
-    def short(self, item: Item) -> int | None:
-        """What this purchase lacks as the books stand now."""
-        case = self._case(item)
+    def short(self, item: Item, *, parked: bool = False) -> int | None:
+        """What this purchase, which may be ``parked`` for a top-up, lacks as the books stand now."""
+        case = self._case(item, account=self.accounts[self.cards[item.pan_lookup].account_id] if parked else None)
         return shortfall(case, decide(case))
 
     def settle_short(self, item: Item, step: Step, state: MessageState) -> Decision:
@@ -182,8 +194,11 @@ class Books:
         self._apply(item, case, decision)
         return decision
 
-    def book_topped_up(self, item: Item, parked: StoredMessage, amount_minor: int, load_key: bytes) -> Decision:
-        """Decides a parked purchase again, with so much more to spend. Only an approval books anything for it.
+    def book_topped_up(
+        self, item: Item, parked: StoredMessage, amount_minor: int, load_key: bytes, step: Step
+    ) -> Decision:
+        """Decides a parked purchase again, with so much more to spend. Only an approval books anything for it, and its
+        trace begins with ``step``, which tells of the top-up.
 
         The load has a key of its own: accounting meets it beside the provider's list, not beside the purchase.
         """
@@ -204,7 +219,9 @@ class Books:
         settled = msgspec.structs.replace(
             parked, state=MessageState.ANSWERED, answer=answer, moved_minor=decision.moved_minor, hold_id=hold_id
         )
-        decision = msgspec.structs.replace(decision, answer=answer, remember_as=None, resolved=settled)
+        trace = (step, *decision.trace)
+        self.retraced[parked.account_id, parked.key] = trace
+        decision = msgspec.structs.replace(decision, answer=answer, trace=trace, remember_as=None, resolved=settled)
         self._apply(item, self._case(item, account=self.accounts[parked.account_id]), decision)
         return decision
 
@@ -216,6 +233,14 @@ class Books:
     def credit_top_up(self, account_id: int, load_key: bytes, amount_minor: int) -> None:
         """Money that was taken, that no purchase can use and that could not be given back."""
         self._book(self.accounts[account_id], (load(amount_minor),), "top_up", load_key, self.now)
+
+    def holds_top_up(self, account_id: int, amount_minor: int) -> bool:
+        """Whether so much could go back to its source."""
+        return unspent(self.accounts[account_id], amount_minor)
+
+    def debit_top_up(self, account_id: int, load_key: bytes, amount_minor: int) -> None:
+        """Money that was loaded and that its source is asked to take back: from here on nobody can spend it."""
+        self._book(self.accounts[account_id], (take_out(amount_minor),), "top_up", load_key, self.now)
 
     def notify(self, account_id: int, key: bytes, kind: str, facts: dict[str, str | int]) -> None:
         """Something that somebody is to be told."""
@@ -309,6 +334,7 @@ class Books:
             self._book(view.account, decision.movements, cause, item.key, item.request.transmitted_at)
         if decision.hold is not None:
             self._change_hold(decision.hold)
+            self._note_undone(case, decision.hold)
         if decision.usage is not None and view.card is not None:
             self.usages[view.card.card_id] = decision.usage
             self.changed_usages[view.card.card_id] = (account_id, decision.usage)
@@ -326,6 +352,14 @@ class Books:
             self._step_item(known, changed, item)
         if decision.concern:
             self.concerns.append(Concern(account_id, item.key, decision.concern, decision))
+
+    def _note_undone(self, case: Case, hold: Hold) -> None:
+        """A purchase that was topped up may have to go back as it came, where the program says so."""
+        program = case.view.program
+        if hold.state is not HoldState.REVERSED or hold.credit or program is None or program.top_up is None:
+            return
+        if (within := program.top_up.void_within) is not None:
+            self.undone.append(Undone(hold.account_id, hold.begun_by, self.now - within))
 
     def _note_message(self, ref: tuple[int, bytes], item: Item, case: Case, decision: Decision) -> None:
         """What is remembered of the message itself: a record of its own, one repeat more, or a withdrawal."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from switch.contracts.message import Operation
 from switch.contracts.reason import Reason
-from switch.issuer.account import EntryKind, Movement, Side
+from switch.issuer.account import Account, EntryKind, Movement, Side
 from switch.issuer.case import Case, Decision
 
-__all__ = ["load", "shortfall"]
+__all__ = ["load", "shortfall", "take_out", "unspent"]
 
 
 def shortfall(case: Case, decision: Decision) -> int | None:
@@ -39,3 +39,17 @@ def shortfall(case: Case, decision: Decision) -> int | None:
 def load(amount_minor: int) -> Movement:
     """What came from the cardholder's source, onto the balance."""
     return Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, amount_minor)
+
+
+def take_out(amount_minor: int) -> Movement:
+    """The same money on its way back to the source."""
+    return Movement(EntryKind.LOAD_REVERSAL, Side.AVAILABLE, Side.FUNDING, amount_minor)
+
+
+def unspent(account: Account, amount_minor: int) -> bool:
+    """Whether so much of the cardholder's own money is there and belongs to no purchase.
+
+    Bonus never came from a source; and what an overdraft would give is not there.
+    """
+    own = account.available_minor - account.bonus_available_minor
+    return own - max(0, account.floor_minor) >= amount_minor

@@ -11,9 +11,11 @@ from switch.journal.connection import Connection, translated
 __all__ = [
     "AttemptRow",
     "MoveRow",
+    "OverdueRow",
     "SourceRow",
     "StepShown",
     "UsageRow",
+    "alert_overdue",
     "attempts_of",
     "load_attempts",
     "load_sources",
@@ -51,6 +53,7 @@ class AttemptRow(NamedTuple):
     moved_at: datetime
     parked_at: datetime
     owner: str
+    turn: int = 1  # which attempt for its purchase
 
 
 class MoveRow(NamedTuple):
@@ -65,6 +68,7 @@ class MoveRow(NamedTuple):
     cause: str
     note: str
     since: datetime | None  # when the attempt came to where this step begins; None for a new one
+    turn: int
 
 
 class SourceRow(NamedTuple):
@@ -87,6 +91,15 @@ class UsageRow(NamedTuple):
     wishes: str | None  # JSON; None where the cardholder has said nothing
 
 
+class OverdueRow(NamedTuple):
+    """An attempt that is open still, so long after its charge or void was begun."""
+
+    message_key: bytes
+    provider: str
+    state: str
+    after_seconds: int
+
+
 class StepShown(NamedTuple):
     """A step of an attempt, for people."""
 
@@ -100,9 +113,12 @@ class StepShown(NamedTuple):
 
 _COLUMNS = ", ".join(AttemptRow._fields)
 _ATTEMPTS = f"""
-    SELECT {", ".join(f"f.{name}" for name in AttemptRow._fields)}
-      FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, message_key)
-      JOIN funding_attempt f ON f.account_id = w.account_id AND f.message_key = w.message_key
+    SELECT f.*
+      FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, message_key), LATERAL (
+        SELECT {", ".join(f"x.{name}" for name in AttemptRow._fields)} FROM funding_attempt x
+         WHERE x.account_id = w.account_id AND x.message_key = w.message_key OFFSET 0
+    ) f
+     ORDER BY f.turn
 """  # noqa: S608 our own names
 # A decline of the provider's own counts; what follows the newest success counts.
 _SOURCES = """
@@ -122,15 +138,15 @@ _SOURCES = """
 _USAGE = """
     SELECT w.account_id, u.day_minor, u.day_count, u.month_minor,
            (SELECT x.wishes FROM funding_wish x WHERE x.account_id = w.account_id)
-      FROM unnest($1::bigint[], $2::text[]) AS w (account_id, time_zone), LATERAL (
+      FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (account_id, time_zone, message_key), LATERAL (
         SELECT coalesce(sum(a.amount) FILTER (
-                   WHERE a.parked_at >= date_trunc('day', $3::timestamptz, w.time_zone)), 0)::bigint AS day_minor,
+                   WHERE a.parked_at >= date_trunc('day', $4::timestamptz, w.time_zone)), 0)::bigint AS day_minor,
                count(*) FILTER (
-                   WHERE a.parked_at >= date_trunc('day', $3::timestamptz, w.time_zone))::integer AS day_count,
+                   WHERE a.parked_at >= date_trunc('day', $4::timestamptz, w.time_zone))::integer AS day_count,
                coalesce(sum(a.amount), 0)::bigint AS month_minor
           FROM funding_attempt a
-         WHERE a.account_id = w.account_id AND a.parked_at >= date_trunc('month', $3::timestamptz, w.time_zone)
-           AND a.state NOT IN ('declined', 'not_charged', 'voided')
+         WHERE a.account_id = w.account_id AND a.parked_at >= date_trunc('month', $4::timestamptz, w.time_zone)
+           AND a.state NOT IN ('declined', 'not_charged', 'voided') AND a.message_key <> w.message_key
     ) u
 """
 _BY_STATE = "SELECT state, count(*) FROM funding_attempt WHERE wake_at IS NOT NULL GROUP BY state"
@@ -140,18 +156,31 @@ _WITHOUT_PROVIDER = """
 """
 _STEPS = """
     SELECT at, before, after, purchase, cause, note FROM funding_step
-     WHERE account_id = $1 AND message_key = $2 ORDER BY step_id
+     WHERE account_id = $1 AND message_key = $2 AND turn = $3 ORDER BY step_id
 """
+
+
+async def alert_overdue(connection: Connection, thresholds: Sequence[int], now: datetime) -> list[OverdueRow]:
+    """Attempts that have passed one of the thresholds, in seconds, each once for each of them; and their notices."""
+    with translated():
+        rows = await connection.fetch("SELECT * FROM alert_funding($1, $2)", thresholds, now)
+    return [OverdueRow(*row.values()) for row in rows]
 
 
 async def load_attempts(
     connection: Connection, refs: Sequence[tuple[int, bytes]]
-) -> dict[tuple[int, bytes], AttemptRow]:
-    """The attempts that there are for these parked purchases: accounts, and the keys of the messages."""
+) -> dict[tuple[int, bytes], tuple[AttemptRow, ...]]:
+    """The attempts that there are for these parked purchases: accounts, and the keys of the messages. The last one of a
+    purchase is what it waits for.
+    """
+    found: dict[tuple[int, bytes], tuple[AttemptRow, ...]] = {}
     accounts, keys = [account_id for account_id, _ in refs], [key for _, key in refs]
     with translated():
         rows = [AttemptRow(*row.values()) for row in await connection.fetch(_ATTEMPTS, accounts, keys)]
-    return {(row.account_id, row.message_key): row for row in rows}
+    for row in rows:
+        ref = row.account_id, row.message_key
+        found[ref] = (*found.get(ref, ()), row)
+    return found
 
 
 async def load_sources(connection: Connection, account_ids: Sequence[int]) -> dict[int, tuple[SourceRow, ...]]:
@@ -163,10 +192,15 @@ async def load_sources(connection: Connection, account_ids: Sequence[int]) -> di
     return {account_id: tuple(rows) for account_id, rows in found.items()}
 
 
-async def load_usages(connection: Connection, time_zones: Mapping[int, str], now: datetime) -> dict[int, UsageRow]:
-    """By account: of the day and the month, in the account's time zone, that ``now`` falls into."""
+async def load_usages(
+    connection: Connection, purchases: Mapping[int, tuple[str, bytes]], now: datetime
+) -> dict[int, UsageRow]:
+    """By account: of the day and the month, in the account's time zone, that ``now`` falls into; but for the purchase
+    in hand. ``purchases`` has the time zones, and the keys of the purchases.
+    """
+    zones, keys = [zone for zone, _ in purchases.values()], [key for _, key in purchases.values()]
     with translated():
-        rows = await connection.fetch(_USAGE, list(time_zones), list(time_zones.values()), now)
+        rows = await connection.fetch(_USAGE, list(purchases), zones, keys, now)
     return {account_id: UsageRow(*row) for account_id, *row in rows}
 
 
@@ -192,10 +226,11 @@ async def without_provider(connection: Connection, providers: Sequence[str]) -> 
         return {row["provider"]: row["count"] for row in await connection.fetch(_WITHOUT_PROVIDER, providers)}
 
 
-async def steps_of(connection: Connection, account_id: int, message_key: bytes) -> Sequence[StepShown]:
+async def steps_of(connection: Connection, attempt: AttemptRow) -> Sequence[StepShown]:
     """Every step of an attempt, in order."""
     with translated():
-        return [StepShown(*row.values()) for row in await connection.fetch(_STEPS, account_id, message_key)]
+        rows = await connection.fetch(_STEPS, attempt.account_id, attempt.message_key, attempt.turn)
+    return [StepShown(*row.values()) for row in rows]
 
 
 async def put_source(

@@ -28,6 +28,7 @@ class Short(NamedTuple):
     sources: tuple[SourceRow, ...]
     usage: UsageRow
     now: datetime
+    asked: tuple[AttemptRow, ...] = ()  # for this purchase, before
 
 
 class Purchase(NamedTuple):
@@ -37,13 +38,15 @@ class Purchase(NamedTuple):
     message: StoredMessage
     advised: bool  # the network decided the purchase itself meanwhile
     books: Books
+    short: Short | None = None  # what another source could be asked for, where that was to be loaded
 
 
 class Change(NamedTuple):
-    """What an attempt becomes."""
+    """What an attempt becomes, and the one that is made in its place."""
 
     attempt: AttemptRow
     note: str = ""
+    following: AttemptRow | None = None
 
 
 class Parked(NamedTuple):
@@ -75,13 +78,16 @@ class Park(NamedTuple):
 
 class Move(NamedTuple):
     """One step of an attempt: ``work`` makes it; with None nothing is written. It may be called several times, and the
-    last call counts. ``item`` is the purchase itself, where it is to be decided.
+    last call counts. ``item`` is the purchase itself, where it is to be decided, or where another source may be asked
+    for it (``with_sources``).
     """
 
     account_id: int
     key: bytes  # of the parked message
     work: Callable[[Purchase], Change | None]
     item: Item | None = None
+    turn: int = 1
+    with_sources: bool = False
 
 
 Order: TypeAlias = Park | Move
@@ -97,7 +103,7 @@ class Sheet:
         self.moves: list[MoveRow] = []
         self.decided: set[int] = set()  # accounts whose balance something was decided on
         self._versions = versions
-        self._purchases: dict[tuple[int, bytes], tuple[AttemptRow, StoredMessage, bool]] = {}
+        self._purchases: dict[tuple[int, bytes, int], tuple[AttemptRow, StoredMessage, bool]] = {}
         self._begun: set[int] = set()  # accounts that an order of the batch is about
 
     def show(self, row: Row) -> None:
@@ -108,7 +114,7 @@ class Sheet:
             self.books.accounts[account_id] = account_of(row)
             self._versions[account_id] = row["version"]
         self.books.stored[account_id, stored.key] = stored
-        self._purchases[account_id, stored.key] = attempt, stored, row["advised"]
+        self._purchases[account_id, stored.key, attempt.turn] = attempt, stored, row["advised"]
 
     def begin(self, order: Order) -> bool:
         """Whether the order may be carried out in this batch: what one reads of an account, no other has changed."""
@@ -126,15 +132,19 @@ class Sheet:
             self.decided.add(account_id)
         return True
 
-    def move(self, order: Move) -> None:
+    def move(self, order: Move, short: Short | None = None) -> None:
         """Raises InvariantBroken where there is no such attempt."""
-        found = self._purchases.get((order.account_id, order.key))
+        found = self._purchases.get((order.account_id, order.key, order.turn))
         if found is None:
             raise InvariantBroken(f"account {order.account_id}: no funding attempt for the message {order.key.hex()}")
         attempt, stored, advised = found
-        change = order.work(Purchase(attempt, stored, advised, self.books))
-        if change is not None:
-            self.step(change.attempt, attempt, change.note)
+        change = order.work(Purchase(attempt, stored, advised, self.books, short))
+        if change is None:
+            return
+        self.step(change.attempt, attempt, change.note)
+        if change.following is not None:
+            self.step(change.following, None, "")
+            self.decided.add(order.account_id)  # its charge shares the caps of the account
 
     def step(self, after: AttemptRow, before: AttemptRow | None, note: str) -> None:
         """To be recorded; ``before`` is None for a new attempt."""
@@ -142,14 +152,14 @@ class Sheet:
         self.moves.append(_move(after, before, note))
 
     def versions_that_count(self) -> list[tuple[int, int]]:
-        """Of the accounts that must not have changed. Without entries, one that nothing was decided on stays as it is:
-        nobody who looked at it meanwhile has to decide again.
+        """Of the accounts that must not have changed. Without entries, one that nothing was decided on, and whose open
+        holds were not all looked at, stays as it is: nobody who looked at it meanwhile has to decide again.
         """
         booked = {booking.entry.account_id for booking in self.books.bookings}
         return [
             (account_id, version)
             for account_id, version in self._versions.items()
-            if account_id in booked or account_id in self.decided
+            if account_id in booked or account_id in self.decided or account_id in self.books.open_holds_known
         ]
 
 
@@ -165,4 +175,5 @@ def _move(after: AttemptRow, before: AttemptRow | None, note: str) -> MoveRow:
         after.cause,
         note,
         None if before is None else before.moved_at,
+        after.turn,
     )

@@ -13,7 +13,7 @@ account and attempt. So what is wrong with one keeps no other from its step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken
@@ -24,19 +24,23 @@ from switch.issuer.stored import MessageState
 from switch.journal.connection import Connection, Overtaken, translated
 from switch.journal.funding_rows import (
     AttemptRow,
+    OverdueRow,
+    alert_overdue,
     attempts_of,
     load_attempts,
     load_sources,
     load_usages,
 )
 from switch.journal.funding_sheet import Change, Move, Order, Park, Parked, Planner, Purchase, Result, Sheet, Short
+from switch.journal.rows import trace_json
 from switch.journal.unit import UnitOfWork, beside_values, unit_values
 
 __all__ = ["FundingUnit"]
 
 _LOCK = "SELECT lock_funding($1, $2)"
+# OFFSET 0 keeps each look-up by key apart, as in switch.journal.unit.
 _LOOK = """
-    SELECT f AS attempt, m AS message,
+    SELECT f.attempt, m.message,
            a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.bonus_posted, a.bonus_held,
            a.xmin::text::bigint AS version,
            -- The network has decided the purchase itself meanwhile, or was told so by the acquirer. Each look-up has an
@@ -52,15 +56,21 @@ _LOOK = """
                   AND x.network_reference <> '' AND x.card_id = m.card_id AND x.network = m.network
                   AND x.kind IN ('authorization_advice', 'financial_advice') AND x.decided_at >= m.decided_at
            ) AS advised
-      FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, key)
-      JOIN funding_attempt f ON f.account_id = w.account_id AND f.message_key = w.key
-      JOIN message_key m ON m.account_id = f.account_id AND m.key = f.message_key
-      JOIN account a ON a.account_id = f.account_id
+      FROM unnest($1::bigint[], $2::bytea[], $3::integer[]) AS w (account_id, key, turn)
+     CROSS JOIN LATERAL (
+           SELECT x AS attempt FROM funding_attempt x
+            WHERE x.account_id = w.account_id AND x.message_key = w.key AND x.turn = w.turn OFFSET 0
+           ) f
+     CROSS JOIN LATERAL (
+           SELECT x AS message, x.* FROM message_key x
+            WHERE x.account_id = w.account_id AND x.key = w.key OFFSET 0
+           ) m
+     CROSS JOIN LATERAL (SELECT x.*, x.xmin FROM account x WHERE x.account_id = w.account_id OFFSET 0) a
 """
 _RECORD_STEP = "SELECT record_funding($1, $2)"
 # The account first, as everywhere: its lock is what others wait for.
 _RECORD_ALL = """SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9), record_beside($10, $11, $12, $13),
-    record_funding($14, $15)
+    record_funding($14, $15), retrace_topped_up($16)
 """
 
 
@@ -110,10 +120,16 @@ class FundingUnit(UnitOfWork):
         return result
 
     async def move(
-        self, account_id: int, key: bytes, work: Callable[[Purchase], Change | None], item: Item | None = None
+        self,
+        account_id: int,
+        key: bytes,
+        work: Callable[[Purchase], Change | None],
+        item: Item | None = None,
+        *,
+        turn: int = 1,
     ) -> None:
         """One :class:`Move`. Raises as :meth:`UnitOfWork.run`, and InvariantBroken where there is no such attempt."""
-        (result,) = await self.carry_out([Move(account_id, key, work, item)])
+        (result,) = await self.carry_out([Move(account_id, key, work, item, turn=turn)])
         if isinstance(result, Exception):
             raise result
 
@@ -129,6 +145,13 @@ class FundingUnit(UnitOfWork):
                     return []
                 await connection.execute("SELECT claim_funding($1, $2)", owner, attempts_max)
             return await attempts_of(connection, "owner = $1 AND wake_at IS NOT NULL", owner)
+
+    async def alert_overdue(self, thresholds: Sequence[int]) -> list[OverdueRow]:
+        """What nobody was told of yet; see :func:`switch.journal.funding_rows.alert_overdue`."""
+        if not thresholds:
+            return []
+        with self._under_watch():
+            return await alert_overdue(await self._connected(), thresholds, self._clock())
 
     async def _attempt_orders(self, orders: Sequence[Order]) -> list[_Done]:
         """Without locks. Where another writer came between, an order that is alone is carried out once more in a
@@ -163,19 +186,22 @@ class FundingUnit(UnitOfWork):
         books = sheet.books
         loaded = tuple(books.accounts.values())
         done: list[_Done] = []
-        short: list[tuple[int, Park]] = []
+        lacking: list[tuple[int, Order]] = []  # another source, or the first one, may be asked for them
         for place, order in enumerate(orders):
             if not sheet.begin(order):
                 done.append("later")
             elif isinstance(order, Move):
-                sheet.move(order)
                 done.append(None)
+                if order.with_sources and _missing(books, order) is not None:
+                    lacking.append((place, order))
+                else:
+                    sheet.move(order)
             else:
                 decision = books.decide(order.item)
                 done.append(Parked(decision))
                 if decision.waits:
-                    short.append((place, order))
-        for place, parked in await self._park(connection, sheet, short):
+                    lacking.append((place, order))
+        for place, parked in await self._with_sources(connection, sheet, lacking):
             done[place] = parked
         books.check_invariants(loaded)
         with translated(committing=not locked):
@@ -193,55 +219,73 @@ class FundingUnit(UnitOfWork):
             books, versions = Books(self._programs, self._security, self._moment), []
         sheet = Sheet(books, dict(versions))
         if moves:
-            for row in await connection.fetch(_LOOK, [one.account_id for one in moves], [one.key for one in moves]):
+            accounts, keys = [one.account_id for one in moves], [one.key for one in moves]
+            turns = [one.turn for one in moves]
+            for row in await connection.fetch(_LOOK, accounts, keys, turns):
                 sheet.show(row)
         return sheet
 
-    async def _park(
-        self, connection: Connection, sheet: Sheet, short: Sequence[tuple[int, Park]]
-    ) -> list[tuple[int, Parked]]:
-        """What comes of purchases that are short, each with its place."""
-        if not short:
+    async def _with_sources(
+        self, connection: Connection, sheet: Sheet, lacking: Sequence[tuple[int, Order]]
+    ) -> list[tuple[int, Parked | None]]:
+        """What comes of purchases that are short, each with its place: those that come, and those whose source may not
+        have been the last one.
+        """
+        if not lacking:
             return []
-        books = sheet.books
-        cards = [books.cards[order.item.pan_lookup] for _, order in short]
-        known = await load_attempts(
-            connection, [(card.account_id, order.item.key) for card, (_, order) in zip(cards, short, strict=True)]
-        )
+        orders = [order for _, order in lacking]
+        refs = [(_account_of(sheet.books, order), _item_of(order).key) for order in orders]
+        known = await load_attempts(connection, refs)
         # What has an attempt already may be of a program that tops up no more.
-        zones = {
-            card.account_id: _policy(self._programs[card.program]).time_zone
-            for card, (_, order) in zip(cards, short, strict=True)
-            if (card.account_id, order.item.key) not in known
-        }
-        sources = await load_sources(connection, list(zones))
-        usages = await load_usages(connection, zones, books.now)
-        parked: list[tuple[int, Parked]] = []
-        for card, (place, (item, plan)) in zip(cards, short, strict=True):
-            attempt = known.get((card.account_id, item.key))
-            if attempt is not None:
-                sheet.decided.discard(card.account_id)
-                parked.append((place, Parked(None, attempt)))
-                continue
-            missing = books.short(item)
-            assert missing is not None, "the books say that it is short"
-            attempt, step = plan(
-                Short(
-                    item,
-                    card.account_id,
-                    card.card_id,
-                    self._programs[card.program],
-                    missing,
-                    sources[card.account_id],
-                    usages[card.account_id],
-                    books.now,
-                )
+        fresh = [one for one, ref in zip(orders, refs, strict=True) if isinstance(one, Move) or ref not in known]
+        shorts = await self._shorts(connection, sheet.books, fresh, known)
+        done: list[tuple[int, Parked | None]] = []
+        for (place, order), (account_id, key) in zip(lacking, refs, strict=True):
+            short = shorts.get(account_id)
+            if isinstance(order, Move):
+                sheet.move(order, short)
+                done.append((place, None))
+            elif short is None:
+                sheet.decided.discard(account_id)
+                done.append((place, Parked(None, known[account_id, key][-1])))
+            else:
+                done.append((place, _park(sheet, order, short)))
+        return done
+
+    async def _shorts(
+        self,
+        connection: Connection,
+        books: Books,
+        orders: Sequence[Order],
+        known: Mapping[tuple[int, bytes], tuple[AttemptRow, ...]],
+    ) -> dict[int, Short]:
+        """What these purchases lack, by account, and what could be charged for it."""
+        purchases = {
+            _account_of(books, order): (
+                _policy(self._programs[books.cards[_item_of(order).pan_lookup].program]).time_zone,
+                _item_of(order).key,
             )
-            decision = books.settle_short(item, step, MessageState.ANSWERED if attempt is None else MessageState.PARKED)
-            if attempt is not None:
-                sheet.step(attempt, None, "")
-            parked.append((place, Parked(decision, attempt, new=attempt is not None)))
-        return parked
+            for order in orders
+        }
+        sources = await load_sources(connection, list(purchases))
+        usages = await load_usages(connection, purchases, books.now)
+        shorts: dict[int, Short] = {}
+        for order in orders:
+            item, missing = _item_of(order), _missing(books, order)
+            assert missing is not None, "the books say that it is short"
+            card = books.cards[item.pan_lookup]
+            shorts[card.account_id] = Short(
+                item,
+                card.account_id,
+                card.card_id,
+                self._programs[card.program],
+                missing,
+                sources[card.account_id],
+                usages[card.account_id],
+                books.now,
+                known.get((card.account_id, item.key), ()),
+            )
+        return shorts
 
     async def _record_sheet(self, connection: Connection, sheet: Sheet) -> None:
         books = sheet.books
@@ -256,8 +300,31 @@ class FundingUnit(UnitOfWork):
             *beside_values(books),
             sheet.attempts,
             sheet.moves,
+            [(*ref, trace_json(trace)) for ref, trace in books.retraced.items()],
         )
         self.holds_expired += books.holds_expired
+
+
+def _park(sheet: Sheet, order: Park, short: Short) -> Parked:
+    attempt, step = order.plan(short)
+    state = MessageState.ANSWERED if attempt is None else MessageState.PARKED
+    decision = sheet.books.settle_short(order.item, step, state)
+    if attempt is not None:
+        sheet.step(attempt, None, "")
+    return Parked(decision, attempt, new=attempt is not None)
+
+
+def _item_of(order: Order) -> Item:
+    assert order.item is not None, "who asks for sources has the purchase"
+    return order.item
+
+
+def _account_of(books: Books, order: Order) -> int:
+    return books.cards[_item_of(order).pan_lookup].account_id
+
+
+def _missing(books: Books, order: Order) -> int | None:
+    return books.short(_item_of(order), parked=isinstance(order, Move))
 
 
 def _policy(program: Program) -> TopUpPolicy:

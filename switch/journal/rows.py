@@ -29,6 +29,7 @@ __all__ = [
     "hold_row",
     "message_row",
     "stored_of",
+    "trace_json",
     "usage_of",
     "usage_row",
 ]

@@ -57,6 +57,7 @@ __all__ = ["UnitOfWork", "beside_values", "unit_values"]
 
 _LOAD = "SELECT * FROM load_unit($1, $2, $3)"
 _RECORD_BESIDE = "SELECT record_beside($1, $2, $3, $4)"
+_UNDO_FUNDING = "SELECT undo_funding($1, $2)"
 _RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 # OFFSET 0 keeps each look-up by key apart: joined freely, a table that was small when PostgreSQL last counted its rows
 # would be walked, and such a plan is kept while the table grows.
@@ -417,6 +418,9 @@ class UnitOfWork:
 
     async def _record_beside(self, connection: Connection, books: Books) -> None:
         await connection.fetchval(_RECORD_BESIDE, *beside_values(books))
+        if books.undone:
+            undone = [(one.account_id, one.key, one.since) for one in books.undone]
+            await connection.fetchval(_UNDO_FUNDING, undone, books.now)
 
     async def _record(self, connection: Connection, books: Books, versions: Sequence[tuple[int, int]]) -> None:
         await connection.fetchval(_RECORD, *unit_values(books, versions))
@@ -455,7 +459,7 @@ def beside_values(books: Books) -> tuple[object, ...]:
 
 def _has_more(books: Books) -> bool:
     """Whether the batch has what ``record_beside`` writes."""
-    return bool(books.item_steps or books.notices or books.open_holds_known)
+    return bool(books.item_steps or books.notices or books.open_holds_known or books.undone)
 
 
 def _withdrawn(books: Books, items: Sequence[Item]) -> list[StoredMessage]:

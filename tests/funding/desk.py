@@ -87,6 +87,8 @@ class Desk:
     pace: Pace = PACE
     budget_answer: Literal["declined", "unavailable"] = "declined"
     programs: dict[str, Any] = field(default_factory=dict)
+    overdue_seconds: tuple[int, ...] = ()
+    next_source_seconds: float = 0.5
     lookup: Lookup = field(default_factory=Lookup)
     line: Line = field(default_factory=Line)
 
@@ -103,6 +105,8 @@ class Desk:
             budget_answer=self.budget_answer,
             pace=self.pace,
             lease_seconds=self.lease_seconds,
+            overdue_seconds=self.overdue_seconds,
+            next_source_seconds=self.next_source_seconds,
         )
         database, programs = self.counter.database.settings(), self.programs
         ways = ["", dsn, dsn, dsn]
@@ -127,16 +131,46 @@ class Desk:
                 for unit in units:
                     await on_asyncio(unit.close)
 
-    async def dies_at(self, point: str, client: Client) -> bool:
-        """A daemon gets a purchase and dies there; whether it came that far."""
+    async def dies_at(self, point: str, client: Client, *, time: int = 1) -> bool:
+        """A daemon gets a purchase and dies there, when it is there for the so many-th time; whether it came that far."""
+        left = time
 
         def fault(here: str) -> None:
-            if here == point:
+            nonlocal left
+            left -= here == point
+            if left == 0:
                 raise Killed
 
         try:
             async with self.daemon(fault) as daemon:
                 await daemon.say(daemon.purchase(client))
+                await trio.sleep(10)
+        except BaseExceptionGroup as group:
+            if group.split(Killed)[1] is not None:
+                raise
+            return True
+        return False
+
+    async def go_on(self, client: Client) -> None:
+        """By the clock on the wall, a daemon brings to an end what was left."""
+        self.counter.now = None
+        async with self.daemon():
+            await self.ended(client)
+
+    async def dies_undoing_at(self, point: str, client: Client, *, reversed_at: datetime | None = None) -> bool:
+        """A daemon approves a purchase, hears its reversal and dies there; whether it came that far."""
+        reversing = False
+
+        def fault(here: str) -> None:
+            if reversing and here == point:
+                raise Killed
+
+        try:
+            async with self.daemon(fault) as daemon:
+                request = daemon.purchase(client)
+                assert await daemon.ask(request) == "approved"
+                reversing, self.counter.now = True, reversed_at
+                assert await daemon.ask(self.counter.undo(client, request)) == "reversal_accepted"
                 await trio.sleep(10)
         except BaseExceptionGroup as group:
             if group.split(Killed)[1] is not None:
@@ -192,6 +226,11 @@ class Desk:
             while not (rows := await self.attempts(client)) or rows[-1].state not in states:  # noqa: ASYNC110 -- a row tells nobody
                 await trio.sleep(0.01)
 
+    async def notices(self, client: Client) -> list[str]:
+        """Their kinds, in order."""
+        rows = await on_asyncio(self.counter.table, "notification", client)
+        return [row["kind"] for row in sorted(rows, key=lambda row: row["notification_id"])]
+
     async def path(self, client: Client) -> list[str]:
         """The states that the client's only attempt went through, by its steps."""
         rows = await on_asyncio(self.counter.table, "funding_step", client)
@@ -207,7 +246,7 @@ class Desk:
 
         async def loaded() -> int:
             total: int = await (await self.counter.root()).fetchval(
-                "SELECT coalesce(sum(amount), 0)::bigint FROM journal_entry WHERE cause = 'top_up'"
+                "SELECT coalesce(sum(posted_delta), 0)::bigint FROM journal_entry WHERE cause = 'top_up'"
                 " AND account_id = ANY ($1)",
                 [client.account_id for client in clients],
             )

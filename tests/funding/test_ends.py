@@ -75,6 +75,24 @@ def void_requested(world: World) -> None:
     world.do()
 
 
+def booked_then_reversed(world: World) -> None:
+    charged(world)
+    world.do()
+    world.undo()
+
+
+def taken_back(world: World) -> None:
+    booked_then_reversed(world)
+    world.wait(0)
+    world.do()
+    world.do()
+
+
+def taken_back_done(world: World) -> None:
+    taken_back(world)
+    world.arrive(0, Moods(answer_lost=True))
+
+
 def void_requested_done(world: World) -> None:
     void_requested(world)
     world.arrive(0, Moods(answer_lost=True))
@@ -92,6 +110,9 @@ STATES: dict[str, tuple[AttemptState, Callable[[World], None]]] = {
     "charged": (AttemptState.CHARGED, charged),
     "void requested": (AttemptState.VOID_REQUESTED, void_requested),
     "void requested, voided": (AttemptState.VOID_REQUESTED, void_requested_done),
+    "booked, reversed": (AttemptState.BOOKED, booked_then_reversed),
+    "reversed, void requested": (AttemptState.VOID_REQUESTED, taken_back),
+    "reversed, voided": (AttemptState.VOID_REQUESTED, taken_back_done),
 }
 
 

@@ -26,7 +26,9 @@ from switch.funding.action import (
     CallCharge,
     CallQuery,
     CallVoid,
+    DebitBalance,
     DeclinePurchase,
+    Notice,
     Notify,
     SetTimer,
 )
@@ -36,12 +38,14 @@ from switch.funding.event import (
     ChargeAnswered,
     Event,
     PurchaseRefused,
+    PurchaseUndone,
     QueryAnswered,
     Recover,
     Tick,
     VoidAnswered,
 )
 from switch.funding.machine import Step, begin, step
+from switch.funding.move import pass_on
 from tests.funding.test_ends import STATES
 from tests.funding.world import AMOUNT, BUDGET_SECONDS, PACE, T0, Moods, World, parked
 
@@ -70,6 +74,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     VoidAnswered(2, Unknown("x")),
     *(PurchaseRefused(cause) for cause in (Cause.REVERSED, Cause.TOO_LATE)),
+    *(PurchaseUndone(unspent) for unspent in (True, False)),
 )
 
 
@@ -267,6 +272,46 @@ def test_a_void_of_what_the_provider_denies_is_not_credited_and_a_person_can_set
     assert (world.attempt.state, world.credited) == (AttemptState.VOID_REQUESTED, [])
     world.tell(QueryAnswered(world.attempt.calls, NotCharged()))
     assert world.attempt.state is AttemptState.VOIDED
+
+
+def test_only_a_promise_about_a_purchase_that_waits_is_passed_on() -> None:
+    """Never a doubt, nor a purchase that has had its answer."""
+    passed: set[tuple[str, str]] = set()
+    for attempt, event, seconds in product(attempts(), EVENTS, (0, BUDGET_SECONDS + 1)):
+        made = step(attempt, event, T0 + timedelta(seconds=seconds), PACE)
+        if (on := pass_on(made)) is None:
+            continue
+        on.attempt.check_invariants()
+        assert attempt.waiting and on.attempt.purchase is PurchaseState.PASSED_ON and on.attempt.ended
+        assert not on.attempt.charged_minor
+        assert not any(isinstance(action, DeclinePurchase) for action in on.actions)
+        passed.add((str(on.attempt.state), type(getattr(event, "answer", None)).__name__))
+    assert passed == {("declined", "Declined"), ("not_charged", "NotCharged"), ("declined", "Unavailable")}
+
+
+def test_the_money_of_a_reversed_purchase_goes_back_unless_it_is_spent() -> None:
+    for spent, refuse, expected in (
+        (False, False, ("voided", 0, [Notice.TOPPED_UP, Notice.RETURNED])),
+        (False, True, ("credited", AMOUNT, [Notice.TOPPED_UP, Notice.CREDITED])),
+        (True, False, ("booked", AMOUNT, [Notice.TOPPED_UP])),
+    ):
+        world = World()
+        STATES["booked, reversed"][1](world)
+        world.spent_elsewhere = spent
+        world.settle(Moods(refuse=refuse))
+        world.check_end()
+        told = [notice.notice for notice in world.notices]
+        assert (world.attempt.state, world.loaded_minor, told) == expected
+        assert world.attempt.purchase is PurchaseState.REVERSED
+
+
+def test_it_leaves_the_balance_in_the_step_that_asks_for_the_void() -> None:
+    world = World()
+    STATES["booked, reversed"][1](world)
+    after, actions = step(world.attempt, PurchaseUndone(unspent=True), T0, PACE)
+    assert after.state is AttemptState.VOID_REQUESTED
+    assert [type(action) for action in actions] == [DebitBalance, CallVoid, SetTimer]
+    assert step(after, PurchaseUndone(unspent=True), T0, PACE) == Step(after)
 
 
 def test_silence_is_asked_about_ever_less_often_and_a_person_is_called_once() -> None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from switch.funding.attempt import AttemptState, Cause
+from switch.funding.attempt import AttemptState, Cause, PurchaseState
 from switch.funding.event import PurchaseRefused, Recover
 from tests.funding.world import Moods, World
 
@@ -55,6 +55,8 @@ def happenings(world: World) -> Iterator[Happening]:
     if world.refuses is None:
         yield reverse
         yield lock
+    if world.attempt.purchase is PurchaseState.APPROVED:
+        yield lambda w: w.undo()
 
 
 def reverse(world: World) -> None:

@@ -98,6 +98,11 @@ class Funding(RuleBasedStateMachine):
         self.world.refuses = Cause.REVERSED
         self.world.tell(PurchaseRefused(Cause.REVERSED))
 
+    @rule(spent=st.booleans())
+    def the_network_reverses_what_was_approved(self, spent: bool) -> None:
+        self.world.spent_elsewhere = spent
+        self.world.undo()
+
     @invariant()
     def nothing_is_spent_that_is_not_there(self) -> None:
         self.world.check_always()

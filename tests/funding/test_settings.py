@@ -46,6 +46,7 @@ def test_a_file() -> None:
     [
         ("budget_seconds = 2.5", "budget = 2.5", "unknown field `budget`"),
         ("budget_seconds = 2.5", "budget_seconds = nan", "budget_seconds"),
+        ("budget_seconds = 2.5", "overdue_seconds = [60, 0]", "overdue_seconds: between 1"),
         ("answer_seconds = 4", "answer_seconds = 3", r"pace.answer_seconds: more than 3.0 \(answer_seconds of acme\)"),
         ("failures_max = 3", "failures = 3", r"unknown field `failures` - at `\$.provider\[0\].breaker`"),
         ('name = "acme"', 'name = "Acme Inc"', r"name: .* - at `\$.provider\[0\]`"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from simulators.funding_source.faults import Fault, FaultKind
 from switch.contracts.message import Kind, StandIn
 from switch.contracts.top_up import TopUpPolicy
+from switch.journal import reads
+from switch.journal.bridge import on_asyncio
 from tests.funding.desk import at_the_desk
-from tests.issuer.support import a_program
+from tests.issuer.support import a_program, original_of
 from tests.journal.server import Database
 
 K = FaultKind
@@ -47,6 +51,21 @@ async def test_a_purchase_that_is_short(database: Database, tmp_path: Path, row:
         await desk.check(client)
 
 
+async def test_an_approval_tells_how_it_was_decided_after_the_top_up(database: Database, tmp_path: Path) -> None:
+    async with at_the_desk(database, tmp_path) as desk, desk.daemon() as daemon:
+        client = await desk.client(1_000)
+        assert await daemon.ask(daemon.purchase(client)) == "approved"
+        assert await daemon.ask(daemon.purchase(client, 1_000_000_000_000)) == "insufficient_funds"
+        (attempt,) = await desk.ended(client)
+        connection = await on_asyncio(desk.counter.staff)
+        refused, approved = await on_asyncio(partial(reads.explain, connection, account_id=client.account_id, key=None))
+        first, last = approved["trace"][0], approved["trace"][-1]
+        assert (first["rule"], first["verdict"]) == ("top_up", "charged")
+        assert first["seen"] == {"attempt": attempt.key, "amount": 500, "provider": "acme"}
+        assert (last["rule"], last["verdict"], last["seen"]["spendable"]) == ("funds", "pass", 1_500)
+        assert (refused["trace"][-1]["rule"], refused["trace"][-1]["verdict"]) == ("top_up", "over_top_up_cap")
+
+
 async def test_a_single_message_is_posted(database: Database, tmp_path: Path) -> None:
     async with at_the_desk(database, tmp_path) as desk, desk.daemon() as daemon:
         client = await desk.client(1_000)
@@ -75,13 +94,14 @@ async def test_others_go_on_while_one_waits(database: Database, tmp_path: Path) 
         await desk.check(client)
 
 
-async def test_it_is_reversed_while_it_waits(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{}, {"retrieval_reference": ""}], ids=["all references", "DE90 alone"])
+async def test_it_is_reversed_while_it_waits(database: Database, tmp_path: Path, changes: dict[str, str]) -> None:
     async with at_the_desk(database, tmp_path, SLOW) as desk, desk.daemon() as daemon:
         client = await desk.client(1_000)
         request = daemon.purchase(client)
         await daemon.say(request)
         await desk.until(client, "sent")
-        assert await daemon.ask(desk.counter.undo(client, request)) == "reversal_accepted"
+        assert await daemon.ask(desk.counter.undo(client, request, **changes)) == "reversal_accepted"
         (attempt,) = await desk.ended(client)
         assert attempt.state == "voided"
         assert await daemon.ask(request) == "insufficient_funds"
@@ -116,26 +136,31 @@ async def test_the_budget_is_spent(database: Database, tmp_path: Path, policy: s
         await desk.check(client)
 
 
-async def test_the_network_decides_it_meanwhile(database: Database, tmp_path: Path) -> None:
-    """A stand-in advice books the purchase, whatever the balance; the top-up must not book it again."""
-    async with at_the_desk(database, tmp_path, SLOW) as desk, desk.daemon() as daemon:
+@pytest.mark.parametrize("named_by", ["retrieval_reference", "original"])
+@pytest.mark.parametrize(
+    ("kind", "figures"), [(Kind.AUTHORIZATION_ADVICE, (1_000, 1_500)), (Kind.FINANCIAL_ADVICE, (-500, 0))]
+)
+async def test_the_network_decides_it_meanwhile(
+    database: Database, tmp_path: Path, kind: Kind, figures: tuple[int, int], named_by: str
+) -> None:
+    """Its advice books the purchase, whatever the balance; the top-up, which is large, must not book it again."""
+    programs = {"plain": a_program(top_up=TopUpPolicy(currency="JPY", minimum_minor=5_000))}
+    async with at_the_desk(database, tmp_path, SLOW, programs=programs) as desk, desk.daemon() as daemon:
         client = await desk.client(1_000)
         request = daemon.purchase(client)
         waiting = await daemon.say(request)
         await desk.until(client, "sent")
-        advice = desk.counter.request(
-            client,
-            Kind.AUTHORIZATION_ADVICE,
-            1_500,
-            retrieval_reference=request.retrieval_reference,
-            stand_in=StandIn.APPROVED,
-        )
+        names: dict[str, Any] = {
+            "retrieval_reference": {"retrieval_reference": request.retrieval_reference},
+            "original": {"retrieval_reference": "", "original": original_of(request)},
+        }
+        advice = desk.counter.request(client, kind, 1_500, stand_in=StandIn.APPROVED, **names[named_by])
         assert await daemon.ask(advice) == "advice_accepted"
         (attempt,) = await desk.ended(client)
         assert attempt.state == "voided"
         await daemon.settled(waiting)
         assert str(desk.line.sent[-1].reason) == "insufficient_funds"
-        assert await desk.figures(client) == (1_000, 1_500)
+        assert await desk.figures(client) == figures
         await desk.check(client)
 
 
@@ -164,8 +189,8 @@ async def test_a_reversal_afterwards_leaves_the_money_on_the_balance(database: D
 
 async def test_what_is_not_topped_up(database: Database, tmp_path: Path) -> None:
     """No source, a blocked one, more than a cap allows, and declines in a row."""
-    policy = TopUpPolicy(currency="JPY", top_up_max_minor=600, daily_count_max=1, declines_max=1)
-    decline = times(K.DECLINE, source="tok-declined")
+    policy = TopUpPolicy(currency="JPY", top_up_max_minor=600, daily_count_max=2, declines_max=1)
+    decline = times(K.DECLINE, count=None, source="tok-declined")
     programs = {"plain": a_program(top_up=policy)}
     async with at_the_desk(database, tmp_path, decline, programs=programs) as desk, desk.daemon() as daemon:
         none, blocked, client = [await desk.client(1_000, source=False) for _ in range(3)]
@@ -177,10 +202,10 @@ async def test_what_is_not_topped_up(database: Database, tmp_path: Path) -> None
             assert await desk.attempts(who) == []
         assert await daemon.ask(daemon.purchase(client, 1_601)) == "insufficient_funds"
         assert await desk.attempts(client) == []
-        assert await daemon.ask(daemon.purchase(client)) == "insufficient_funds"  # the first source declines
-        assert await daemon.ask(daemon.purchase(client)) == "approved"  # so the second one is asked
-        assert await daemon.ask(daemon.purchase(client)) == "insufficient_funds"  # one a day
-        assert [row.source for row in await desk.ended(client)] == ["tok-declined", "tok-2"]
+        assert await daemon.ask(daemon.purchase(client)) == "approved"  # the first source declines, the second does not
+        assert await daemon.ask(daemon.purchase(client, 600)) == "approved"  # the first one is left out from now on
+        assert await daemon.ask(daemon.purchase(client, 600)) == "insufficient_funds"  # two a day
+        assert [row.source for row in await desk.ended(client)] == ["tok-declined", "tok-2", "tok-2"]
         await desk.check(client)
 
 

@@ -35,16 +35,19 @@ from switch.funding.action import (
     CallQuery,
     CallVoid,
     CreditBalance,
+    DebitBalance,
     DeclinePurchase,
     Notify,
     SetTimer,
+    TakeBack,
 )
-from switch.funding.attempt import Attempt, AttemptState, Cause
+from switch.funding.attempt import Attempt, AttemptState, Cause, PurchaseState
 from switch.funding.event import (
     Booked,
     ChargeAnswered,
     Event,
     PurchaseRefused,
+    PurchaseUndone,
     QueryAnswered,
     Recover,
     Tick,
@@ -150,13 +153,15 @@ class World:
     # ── the issuer's books
     spent: list[int] = field(default_factory=list)
     credited: list[int] = field(default_factory=list)
+    debited: list[int] = field(default_factory=list)
     declined: list[Cause] = field(default_factory=list)
     notices: list[Notify] = field(default_factory=list)
     alerts: list[str] = field(default_factory=list)
     refuses: Cause | None = None  # what the issuer will say when it is asked again
+    spent_elsewhere: bool = False  # after the purchase was reversed
     states: list[AttemptState] = field(default_factory=list)
     # ── the driver, and what is between it and the provider
-    to_do: list[Call | BookPurchase] = field(default_factory=list)
+    to_do: list[Call | BookPurchase | TakeBack] = field(default_factory=list)
     timer: datetime | None = None
     on_the_way: list[OnTheWay] = field(default_factory=list)
     answers: list[Event] = field(default_factory=list)
@@ -185,6 +190,8 @@ class World:
                     self.declined.append(cause)
                 case CreditBalance(amount_minor):
                     self.credited.append(amount_minor)
+                case DebitBalance(amount_minor):
+                    self.debited.append(amount_minor)
                 case Notify():
                     self.notices.append(action)
                 case Alert(text):
@@ -200,6 +207,8 @@ class World:
         action = self.to_do.pop(number)
         if isinstance(action, BookPurchase):
             self._book(action)
+        elif isinstance(action, TakeBack):
+            self.tell(PurchaseUndone(unspent=not self.spent_elsewhere))
         else:
             self.on_the_way.append(OnTheWay(action))
 
@@ -212,6 +221,16 @@ class World:
             return
         self.tell(Booked())
         self.spent.append(action.amount_minor)
+
+    def undo(self) -> None:
+        """The network reverses the purchase that was approved; what the reversal's commit does to the row."""
+        row = self.attempt
+        if row.purchase is PurchaseState.APPROVED:
+            reversed_row = msgspec.structs.replace(
+                row, purchase=PurchaseState.REVERSED, cause=Cause.REVERSED, wake_at=self.now, moved_at=self.now
+            )
+            reversed_row.check_invariants()
+            self.row = msgspec.msgpack.encode(reversed_row)
 
     def die(self) -> None:
         """The daemon, with all that it was about to do and to hear; another one reads the row."""
@@ -310,20 +329,25 @@ class World:
         row = self.attempt
         due = [None if at is None else at - self.now for at in (row.wake_at, row.budget_until)]
         state = (row.state, row.purchase, row.calls, row.tries, row.charged_minor, due, self.provider.__dict__)
-        books = (len(self.spent), len(self.credited), len(self.declined), self.refuses)
+        counts = [len(one) for one in (self.spent, self.credited, self.debited, self.declined)]
+        books = (counts, self.refuses, self.spent_elsewhere)
         return repr((state, books, self.to_do, self.on_the_way, self.answers))
+
+    @property
+    def loaded_minor(self) -> int:
+        return sum(self.spent) + sum(self.credited) - sum(self.debited)
 
     def check_always(self) -> None:
         """What holds at every moment."""
         assert len(self.spent) + len(self.declined) <= 1
-        assert len(self.credited) <= 1 and not (self.spent and self.credited)
-        for minor in (*self.spent, *self.credited):
-            assert minor == self.provider.holds_minor, "money on the balance that the provider has not taken"
-        assert all(minor == AMOUNT for minor in self.spent)
+        assert len(self.credited) <= 1 and not (self.spent and self.credited and not self.debited)
+        assert len(self.debited) <= len(self.spent)
+        assert self.loaded_minor <= self.provider.holds_minor, "money on the balance that the provider has not taken"
+        assert all(minor == AMOUNT for minor in (*self.spent, *self.debited))
 
     def check_end(self) -> None:
         """What holds when all is said: the provider's books and the issuer's agree to the yen."""
         assert self.attempt.ended
         self.check_always()
         assert len(self.spent) + len(self.declined) == 1, "the network has no answer"
-        assert self.provider.holds_minor == sum(self.spent) + sum(self.credited)
+        assert self.provider.holds_minor == self.loaded_minor

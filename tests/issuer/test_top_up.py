@@ -16,6 +16,7 @@ from switch.issuer.top_up import shortfall
 from tests.issuer.support import Desk, a_card, a_case, a_program, a_request, an_account, verdict
 
 STEP = Step("top_up", "parked", {})
+CHARGED = Step("top_up", "charged", {"attempt": "a-1", "amount": 500})
 
 
 def topping_up(**changes: object) -> Program:
@@ -94,10 +95,11 @@ def test_load_and_purchase_are_booked_together(kind: Kind, balance: tuple[int, i
     desk = Desk(1_000, program=topping_up())
     request, _ = parked(desk, kind=kind)
     stored = desk.stored(request)
-    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load")
+    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load", CHARGED)
     desk.books.check_invariants([desk.loaded])
     assert decision.reason is Reason.APPROVED
     assert desk.balance == balance
+    assert decision.trace[0] == CHARGED and decision.trace[-1].rule == "funds"
     assert [(booking.cause, booking.key == b"load") for booking in desk.books.bookings] == [
         ("top_up", True),
         ("message", False),
@@ -112,7 +114,7 @@ def test_what_is_short_still_books_nothing() -> None:
     request, _ = parked(desk)
     assert desk.ask(Kind.AUTHORIZATION, 300).reason is Reason.APPROVED
     stored = desk.stored(request)
-    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load")
+    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load", CHARGED)
     assert decision.reason is Reason.INSUFFICIENT_FUNDS
     assert desk.entries == [("hold", 300)]
     desk.books.decline_parked(stored, stored.answer)
@@ -137,7 +139,7 @@ def test_a_card_that_is_locked_meanwhile_is_not_approved() -> None:
     for lookup in desk.books.cards:
         desk.books.cards[lookup] = a_card(locked=True)
     stored = desk.stored(request)
-    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load")
+    decision = desk.books.book_topped_up(desk.item(request), stored, 500, b"load", CHARGED)
     assert decision.reason is Reason.CARD_LOCKED
     assert desk.entries == []
 

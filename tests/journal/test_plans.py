@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from switch.journal import clearing_load, hold_expiry, tombstones, unit
+from switch.journal import clearing_load, funding_rows, funding_unit, hold_expiry, tombstones, unit
 from switch.journal.connection import BY_INDEX
 from tests.journal.counter import Counter, on
 from tests.journal.server import Database
@@ -22,6 +22,8 @@ STATEMENTS = {
     "records by purchase": clearing_load._BY_PURCHASE,
     "clearing items": clearing_load._ITEMS,
     "open holds": hold_expiry._OPEN_HOLDS,
+    "parked purchase": funding_unit._LOOK,
+    "attempts for a purchase": funding_rows._ATTEMPTS,
 }
 
 

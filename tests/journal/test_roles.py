@@ -88,6 +88,9 @@ DAEMON = {
     "record_funding",
     "keep_driving",
     "claim_funding",
+    "undo_funding",
+    "alert_funding",
+    "retrace_topped_up",
 }
 ISSUING = DAEMON | {
     "open_account",
