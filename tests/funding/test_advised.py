@@ -54,3 +54,19 @@ async def test_what_the_network_decided_meanwhile_is_not_booked_again(
         posted, held = await desk.figures(client)
         assert posted - held == 1_000 - 1_500
         await desk.check(client)
+
+
+async def test_what_the_network_decided_before_its_turn_is_not_booked_again(database: Database, tmp_path: Path) -> None:
+    """The purchase came first, and was overtaken by its 0220 while it waited to be parked."""
+    async with at_the_desk(database, tmp_path, programs=ROUNDED_UP) as desk, desk.daemon() as daemon:
+        client = await desk.client(1_000)
+        request: Request = daemon.purchase(client)
+        reference = {"retrieval_reference": request.retrieval_reference}
+        advice = desk.counter.request(client, Kind.FINANCIAL_ADVICE, 1_500, **reference)
+        assert await daemon.ask(advice) == "advice_accepted"
+        assert await daemon.ask(request) == "insufficient_funds"
+        (attempt,) = await desk.ended(client)
+        assert attempt.state == "voided"
+        posted, held = await desk.figures(client)
+        assert posted - held == 1_000 - 1_500
+        await desk.check(client)
