@@ -99,11 +99,15 @@ def run(
 
     with Books(data / BOOKS_FILE) as books:
         provider = Provider(books, account, faults, time.time)
+        bound = True
         try:
             trio.run(_serve, provider, host, port, tls, control, str(key_file or data / KEY_FILE))
         except* OSError as group:
             click.echo(f"switch funding-source: {host}:{port}: {group.exceptions[0]}", err=True)
-            sys.exit(EXIT_CONNECTION)
+            bound = False
+    if not bound:
+        # Not within except*, from which Pythons before 3.11.4 raise a group instead of SystemExit.
+        sys.exit(EXIT_CONNECTION)
 
 
 @funding_source.command()
