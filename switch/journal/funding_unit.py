@@ -43,19 +43,21 @@ _LOOK = """
     SELECT f.attempt, m.message,
            a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.bonus_posted, a.bonus_held,
            a.xmin::text::bigint AS version,
-           -- The network has decided the purchase itself, or was told so by the acquirer: since it was parked, or before,
-           -- while it waited for its turn; references come again after days at the earliest. Each look-up has an index of
-           -- its own: an account's messages are many.
+           -- The network has decided the purchase itself, or was told so by the acquirer: since it was parked, or
+           -- before, while it waited for its turn; references come again after days at the earliest. Each look-up has
+           -- an index of its own: an account's messages are many.
            EXISTS (
                SELECT 1 FROM message_key x
                 WHERE x.account_id = m.account_id AND x.retrieval_reference = m.retrieval_reference
                   AND x.retrieval_reference <> '' AND x.card_id = m.card_id AND x.network = m.network
-                  AND x.kind IN ('authorization_advice', 'financial_advice') AND x.decided_at >= m.decided_at - interval '1 day'
+                  AND x.kind IN ('authorization_advice', 'financial_advice')
+                  AND x.decided_at >= m.decided_at - interval '1 day'
            ) OR EXISTS (
                SELECT 1 FROM message_key x
                 WHERE x.account_id = m.account_id AND x.network_reference = m.network_reference
                   AND x.network_reference <> '' AND x.card_id = m.card_id AND x.network = m.network
-                  AND x.kind IN ('authorization_advice', 'financial_advice') AND x.decided_at >= m.decided_at - interval '1 day'
+                  AND x.kind IN ('authorization_advice', 'financial_advice')
+                  AND x.decided_at >= m.decided_at - interval '1 day'
            ) AS advised
       FROM unnest($1::bigint[], $2::bytea[], $3::integer[]) AS w (account_id, key, turn)
      CROSS JOIN LATERAL (
