@@ -1,9 +1,9 @@
 """How many purchases begin to wait for their money: so many that the ordinary ones beside them don't wait for those.
 
 A top-up costs the daemon as much as ten to twenty ordinary messages: calls, steps and their commits. While ordinary
-ones are being decided, one top-up begins for every so many of them, and some in each second in any case. In the moments when
-none is, top-ups begin as they come, a few at a time. Whoever has not begun in time is declined as if nobody could be
-asked.
+ones are being decided, one top-up begins for every so many of them, and some in each second in any case. In the moments
+when none is, top-ups begin as they come, a few at a time. Whoever has not begun in time is declined as if nobody could
+be asked.
 """
 
 from __future__ import annotations
