@@ -26,6 +26,7 @@ __all__ = [
     "Step",
     "ask_balance",
     "ask_issuer",
+    "charge_of",
     "doubt",
     "end",
     "give_back",
@@ -68,10 +69,13 @@ def _called(attempt: Attempt, state: AttemptState, cause: Cause, now: datetime, 
 def send_charge(attempt: Attempt, now: datetime, pace: Pace) -> Step:
     """The charge goes out once this row is stored."""
     after = _called(attempt, _S.SENT, Cause.DUE, now, now + pace.answer)
-    charge = Charge(
-        key=attempt.key, source=attempt.source, amount_minor=attempt.amount_minor, currency=attempt.currency
-    )
-    return Step(after, (CallCharge(after.calls, charge),))
+    return Step(after, (charge_of(after),))
+
+
+def charge_of(sent: Attempt) -> CallCharge:
+    """The call that a row which is ``sent`` says is under way."""
+    charge = Charge(key=sent.key, source=sent.source, amount_minor=sent.amount_minor, currency=sent.currency)
+    return CallCharge(sent.calls, charge)
 
 
 def doubt(attempt: Attempt, cause: Cause, now: datetime, ask_at: datetime) -> Step:

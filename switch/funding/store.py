@@ -15,10 +15,18 @@ import msgspec
 from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.contracts.top_up import CardholderPolicy
-from switch.funding.action import Alert, CreditBalance, DebitBalance, DeclinePurchase, Notify
+from switch.funding.action import (
+    Alert,
+    BookPurchase,
+    CreditBalance,
+    DebitBalance,
+    DeclinePurchase,
+    Notify,
+    SetTimer,
+)
 from switch.funding.attempt import Attempt, AttemptState, Cause, PurchaseState
 from switch.funding.breaker import Breaker
-from switch.funding.event import Booked, Event, PurchaseRefused, PurchaseUndone
+from switch.funding.event import Booked, Event, PurchaseRefused, PurchaseUndone, Tick
 from switch.funding.machine import begin, step
 from switch.funding.move import Step, pass_on
 from switch.funding.pace import Pace
@@ -28,7 +36,7 @@ from switch.issuer.books import Item
 from switch.issuer.case import Decision
 from switch.issuer.stored import MessageState
 from switch.journal.funding_rows import AttemptRow
-from switch.journal.funding_sheet import Change, Purchase, Short
+from switch.journal.funding_sheet import Change, Path, Purchase, Short
 
 __all__ = ["Advance", "Planning", "attempt_of", "load_key"]
 
@@ -91,17 +99,30 @@ def _moved(row: AttemptRow, after: Attempt) -> AttemptRow:
 
 
 class Planning:
-    """What is charged for one purchase that is short; for :meth:`FundingUnit.park`."""
+    """What is charged for one purchase that is short; for :meth:`FundingUnit.park`.
+
+    The attempt begins as ``sent``: the charge goes out after the commit that makes it. Its key is in ``uncalled`` from
+    here on, until whoever calls takes it out, so that a commit in doubt leaves no doubt about the call. Where the
+    budget is spent already it begins as ``requested``, and the next Tick ends it.
+    """
 
     def __init__(
-        self, owner: str, providers: Collection[str], breakers: Mapping[str, Breaker], budget: timedelta
+        self,
+        owner: str,
+        providers: Collection[str],
+        breakers: Mapping[str, Breaker],
+        budget: timedelta,
+        pace: Pace,
+        uncalled: set[str],
     ) -> None:
         self._owner = owner
+        self._pace = pace
+        self._uncalled = uncalled
         self._providers = providers
         self._breakers = breakers
         self._budget = budget
 
-    def __call__(self, short: Short) -> tuple[AttemptRow | None, case.Step]:
+    def __call__(self, short: Short) -> tuple[Path, case.Step]:
         policy, now = short.program.top_up, short.now
         assert policy is not None, "the books say that it may be topped up"
         if short.usage.wishes is not None:
@@ -128,7 +149,7 @@ class Planning:
         made = plan(short.shortfall_minor, policy, usage, sources, self._breakers, now)
         seen: case.Seen = {"shortfall": short.shortfall_minor}
         if isinstance(made, NoPlan):
-            return None, case.Step("top_up", made.reason, {**seen, "detail": made.detail})
+            return (), case.Step("top_up", made.reason, {**seen, "detail": made.detail})
         turn = len(short.asked) + 1
         key = f"{short.item.key.hex()}.{int(now.timestamp() * 1_000_000):x}" + (f".{turn}" if turn > 1 else "")
         begun = begin(
@@ -164,23 +185,30 @@ class Planning:
             owner=self._owner,
             turn=turn,
         )
+        path: Path = (row,)
+        sent = step(begun, Tick(), now, self._pace).attempt
+        if sent.state is AttemptState.SENT:
+            path = row, _moved(row, sent)
+            self._uncalled.add(row.key)
         seen |= {"amount": made.amount_minor, "provider": begun.provider}
-        return row, case.Step("top_up", MessageState.PARKED, seen)
+        return path, case.Step("top_up", MessageState.PARKED, seen)
 
 
 class Advance:
     """One step of an attempt; for :meth:`FundingUnit.move`.
 
     ``event`` None asks whether the purchase of ``item`` can be approved, now that the money is there; or, where it was
-    approved and reversed, whether that money is still there. ``owner`` is who believes to drive the attempt; empty
-    where a person settles it. With ``planning`` another source is asked after a decline, while ``next_source`` of the
-    budget is left. ``budget_answer`` is given instead of the decline where the budget is spent. Afterwards
-    ``made`` has what the machine said, and
+    approved and reversed, whether that money is still there. With ``item`` and an event by which the money comes, the
+    purchase is decided at once: two steps of the machine in one commit, each with a row of its own. ``owner`` is who
+    believes to drive the attempt; empty where a person settles it. With ``planning`` another source is asked after a
+    decline, while ``next_source`` of the budget is left. ``budget_answer`` is given instead of the decline where the
+    budget is spent. Afterwards ``made`` has what the machine said (of two steps, the last attempt, and what is left to
+    do of both), and
 
     - ``lost``: another daemon drives the attempt; nothing was done.
     - ``again``: something had to be done first; tell the event once more.
     - ``moved``: the attempt is another than before.
-    - ``following``: the attempt that was begun with the next source, in place of a decline.
+    - ``following``: the rows of the attempt that was begun with the next source, in place of a decline.
     - ``decision``: the purchase is approved, or was before.
     - ``declined``: it was declined in this step; the answer to give.
     - ``alerts``: for a person.
@@ -213,7 +241,7 @@ class Advance:
         self.lost = False
         self.again = False
         self.moved = False
-        self.following: AttemptRow | None = None
+        self.following: Path = ()
         self.decision: Decision | None = None
         self.declined: Answer | None = None
         self.alerts: list[str] = []
@@ -226,6 +254,8 @@ class Advance:
             return None
         attempt = attempt_of(row)
         now = purchase.books.now
+        if self._item is not None and attempt.state is AttemptState.BOOKED:
+            self.decision = Decision(answer=purchase.message.answer)  # by a commit that was in doubt
         if attempt.waiting and purchase.message.state is not MessageState.PARKED:
             # Reversed meanwhile: that comes before whatever else has happened.
             event: Event = PurchaseRefused(Cause.REVERSED)
@@ -238,14 +268,27 @@ class Advance:
             event = asked
         else:
             event = self._event
-        self.made = made = self._passed_on(purchase, step(attempt, event, now, self._pace), now)
+        made = self._passed_on(purchase, step(attempt, event, now, self._pace), now)
+        path: Path = (_moved(row, made.attempt),)
+        if self._item is not None and any(isinstance(action, BookPurchase) for action in made.actions):
+            made = self._booked_at_once(purchase, made, now)
+            path = *path, _moved(row, made.attempt)
+        self.made = made
         self._inside(purchase, made)
         self.moved = made.attempt != attempt
         if not self.moved:
             self.again = False
             return None
         note = "; ".join([*([self._note] if self._note else []), *self.alerts])
-        return Change(_moved(row, made.attempt), note, self.following)
+        return Change(path, note, self.following)
+
+    def _booked_at_once(self, purchase: Purchase, charged: Step, now: datetime) -> Step:
+        """The purchase goes before the issuer's rules in the commit by which its money comes."""
+        asked = self._ask_issuer(purchase, charged.attempt, now)
+        assert asked is not None, "it is charged"
+        rest = [action for action in charged.actions if not isinstance(action, BookPurchase | SetTimer)]
+        after = step(charged.attempt, asked, now, self._pace)
+        return Step(after.attempt, (*rest, *after.actions))
 
     def _passed_on(self, purchase: Purchase, made: Step, now: datetime) -> Step:
         """Instead of a decline, the end of this attempt alone: where the next source can be asked in time."""
@@ -254,12 +297,10 @@ class Advance:
         if now + self._next_source > made.attempt.budget_until or (passed := pass_on(made)) is None:
             return made
         self.following, _ = self._planning(purchase.short)
-        return made if self.following is None else passed
+        return passed if self.following else made
 
     def _ask_issuer(self, purchase: Purchase, attempt: Attempt, now: datetime) -> Event | None:
         if attempt.state is AttemptState.BOOKED:
-            if self._item is not None:  # by a commit that was in doubt
-                self.decision = Decision(answer=purchase.message.answer)
             if attempt.ended:
                 return None
             return PurchaseUndone(purchase.books.holds_top_up(purchase.attempt.account_id, attempt.charged_minor))

@@ -10,6 +10,7 @@ from switch.journal.connection import Connection, translated
 
 __all__ = [
     "AttemptRow",
+    "Means",
     "MoveRow",
     "OverdueRow",
     "SourceRow",
@@ -17,9 +18,8 @@ __all__ = [
     "UsageRow",
     "alert_overdue",
     "attempts_of",
-    "load_attempts",
+    "load_means",
     "load_sources",
-    "load_usages",
     "open_by_state",
     "put_source",
     "put_wishes",
@@ -91,6 +91,14 @@ class UsageRow(NamedTuple):
     wishes: str | None  # JSON; None where the cardholder has said nothing
 
 
+class Means(NamedTuple):
+    """Of an account with a purchase that is short."""
+
+    attempts: tuple[AttemptRow, ...]  # for this purchase; the last one is what it waits for
+    sources: tuple[SourceRow, ...]  # in their order of preference
+    usage: UsageRow  # but for this purchase
+
+
 class OverdueRow(NamedTuple):
     """An attempt that is open still, so long after its charge or void was begun."""
 
@@ -114,7 +122,7 @@ class StepShown(NamedTuple):
 _COLUMNS = ", ".join(AttemptRow._fields)
 _ATTEMPTS = f"""
     SELECT f.*
-      FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, message_key), LATERAL (
+      FROM unnest($1::bigint[], $3::bytea[]) AS w (account_id, message_key), LATERAL (
         SELECT {", ".join(f"x.{name}" for name in AttemptRow._fields)} FROM funding_attempt x
          WHERE x.account_id = w.account_id AND x.message_key = w.message_key OFFSET 0
     ) f
@@ -149,6 +157,12 @@ _USAGE = """
            AND a.state NOT IN ('declined', 'not_charged', 'voided') AND a.message_key <> w.message_key
     ) u
 """
+# Three questions in one round trip.
+_MEANS = f"""
+    SELECT ARRAY(SELECT a FROM ({_ATTEMPTS}) a) AS attempts,
+           ARRAY(SELECT s FROM ({_SOURCES}) s) AS sources,
+           ARRAY(SELECT u FROM ({_USAGE}) u) AS usages
+"""  # noqa: S608 our own statements
 _BY_STATE = "SELECT state, count(*) FROM funding_attempt WHERE wake_at IS NOT NULL GROUP BY state"
 _WITHOUT_PROVIDER = """
     SELECT provider, count(*) FROM funding_attempt
@@ -167,20 +181,26 @@ async def alert_overdue(connection: Connection, thresholds: Sequence[int], now: 
     return [OverdueRow(*row.values()) for row in rows]
 
 
-async def load_attempts(
-    connection: Connection, refs: Sequence[tuple[int, bytes]]
-) -> dict[tuple[int, bytes], tuple[AttemptRow, ...]]:
-    """The attempts that there are for these parked purchases: accounts, and the keys of the messages. The last one of a
-    purchase is what it waits for.
+async def load_means(
+    connection: Connection, purchases: Mapping[int, tuple[str, bytes]], now: datetime
+) -> dict[int, Means]:
+    """By account, for one purchase of each: ``purchases`` has the account's time zone, in which ``now`` has its day and
+    month, and the purchase's key.
     """
-    found: dict[tuple[int, bytes], tuple[AttemptRow, ...]] = {}
-    accounts, keys = [account_id for account_id, _ in refs], [key for _, key in refs]
+    zones, keys = [zone for zone, _ in purchases.values()], [key for _, key in purchases.values()]
     with translated():
-        rows = [AttemptRow(*row.values()) for row in await connection.fetch(_ATTEMPTS, accounts, keys)]
-    for row in rows:
-        ref = row.account_id, row.message_key
-        found[ref] = (*found.get(ref, ()), row)
-    return found
+        (row,) = await connection.fetch(_MEANS, list(purchases), zones, keys, now)
+    attempts: dict[int, list[AttemptRow]] = {account_id: [] for account_id in purchases}
+    sources: dict[int, list[SourceRow]] = {account_id: [] for account_id in purchases}
+    for one in row["attempts"]:
+        attempt = AttemptRow(*one)
+        attempts[attempt.account_id].append(attempt)
+    for account_id, *source in row["sources"]:
+        sources[account_id].append(SourceRow(*source))
+    return {
+        account_id: Means(tuple(attempts[account_id]), tuple(sources[account_id]), UsageRow(*usage))
+        for account_id, *usage in row["usages"]
+    }
 
 
 async def load_sources(connection: Connection, account_ids: Sequence[int]) -> dict[int, tuple[SourceRow, ...]]:
@@ -190,18 +210,6 @@ async def load_sources(connection: Connection, account_ids: Sequence[int]) -> di
         for account_id, *row in await connection.fetch(_SOURCES, list(found)):
             found[account_id].append(SourceRow(*row))
     return {account_id: tuple(rows) for account_id, rows in found.items()}
-
-
-async def load_usages(
-    connection: Connection, purchases: Mapping[int, tuple[str, bytes]], now: datetime
-) -> dict[int, UsageRow]:
-    """By account: of the day and the month, in the account's time zone, that ``now`` falls into; but for the purchase
-    in hand. ``purchases`` has the time zones, and the keys of the purchases.
-    """
-    zones, keys = [zone for zone, _ in purchases.values()], [key for _, key in purchases.values()]
-    with translated():
-        rows = await connection.fetch(_USAGE, list(purchases), zones, keys, now)
-    return {account_id: UsageRow(*row) for account_id, *row in rows}
 
 
 async def attempts_of(connection: Connection, where: str, *values: object) -> list[AttemptRow]:

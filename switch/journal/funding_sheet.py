@@ -14,7 +14,10 @@ from switch.issuer.stored import StoredMessage
 from switch.journal.funding_rows import AttemptRow, MoveRow, SourceRow, UsageRow
 from switch.journal.rows import Row, account_of, stored_of
 
-__all__ = ["Change", "Move", "Order", "Park", "Parked", "Planner", "Purchase", "Result", "Sheet", "Short"]
+__all__ = ["Change", "Move", "Order", "Park", "Parked", "Path", "Planner", "Purchase", "Result", "Sheet", "Short"]
+
+#: What an attempt becomes step by step in one commit: the last row is stored, and of every step one that tells of it.
+Path: TypeAlias = tuple[AttemptRow, ...]
 
 
 class Short(NamedTuple):
@@ -44,9 +47,9 @@ class Purchase(NamedTuple):
 class Change(NamedTuple):
     """What an attempt becomes, and the one that is made in its place."""
 
-    attempt: AttemptRow
-    note: str = ""
-    following: AttemptRow | None = None
+    path: Path
+    note: str = ""  # of the last step
+    following: Path = ()
 
 
 class Parked(NamedTuple):
@@ -66,7 +69,7 @@ class Parked(NamedTuple):
 
 
 #: Says what is charged, with a step for the trace, or in that step why nothing is.
-Planner = Callable[[Short], tuple[AttemptRow | None, Step]]
+Planner = Callable[[Short], tuple[Path, Step]]
 
 
 class Park(NamedTuple):
@@ -77,9 +80,9 @@ class Park(NamedTuple):
 
 
 class Move(NamedTuple):
-    """One step of an attempt: ``work`` makes it; with None nothing is written. It may be called several times, and the
-    last call counts. ``item`` is the purchase itself, where it is to be decided, or where another source may be asked
-    for it (``with_sources``).
+    """One step of an attempt, or several at once: ``work`` makes them; with None nothing is written. It may be called
+    several times, and the last call counts. ``item`` is the purchase itself, where it is to be decided, or where
+    another source may be asked for it (``with_sources``).
     """
 
     account_id: int
@@ -141,15 +144,17 @@ class Sheet:
         change = order.work(Purchase(attempt, stored, advised, self.books, short))
         if change is None:
             return
-        self.step(change.attempt, attempt, change.note)
-        if change.following is not None:
-            self.step(change.following, None, "")
+        self.follow(change.path, attempt, change.note)
+        if change.following:
+            self.follow(change.following)
             self.decided.add(order.account_id)  # its charge shares the caps of the account
 
-    def step(self, after: AttemptRow, before: AttemptRow | None, note: str) -> None:
-        """To be recorded; ``before`` is None for a new attempt."""
-        self.attempts.append(after)
-        self.moves.append(_move(after, before, note))
+    def follow(self, path: Path, before: AttemptRow | None = None, note: str = "") -> None:
+        """To be recorded; without ``before`` the attempt is new."""
+        self.attempts.append(path[-1])
+        for after in path:
+            self.moves.append(_move(after, before, note if after is path[-1] else ""))
+            before = after
 
     def versions_that_count(self) -> list[tuple[int, int]]:
         """Of the accounts that must not have changed. Without entries, one that nothing was decided on, and whose open

@@ -13,23 +13,20 @@ account and attempt. So what is wrong with one keeps no other from its step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken
-from switch.contracts.top_up import TopUpPolicy
 from switch.issuer.books import Books, Item
-from switch.issuer.program import Program
 from switch.issuer.stored import MessageState
 from switch.journal.connection import Connection, Overtaken, translated
 from switch.journal.funding_rows import (
     AttemptRow,
+    Means,
     OverdueRow,
     alert_overdue,
     attempts_of,
-    load_attempts,
-    load_sources,
-    load_usages,
+    load_means,
 )
 from switch.journal.funding_sheet import Change, Move, Order, Park, Parked, Planner, Purchase, Result, Sheet, Short
 from switch.journal.rows import trace_json
@@ -236,59 +233,42 @@ class FundingUnit(UnitOfWork):
         """
         if not lacking:
             return []
-        orders = [order for _, order in lacking]
-        refs = [(_account_of(sheet.books, order), _item_of(order).key) for order in orders]
-        known = await load_attempts(connection, refs)
-        # What has an attempt already may be of a program that tops up no more.
-        fresh = [one for one, ref in zip(orders, refs, strict=True) if isinstance(one, Move) or ref not in known]
-        shorts = await self._shorts(connection, sheet.books, fresh, known)
+        books = sheet.books
+        purchases = {_account_of(books, order): (self._zone(books, order), _item_of(order).key) for _, order in lacking}
+        means = await load_means(connection, purchases, books.now)
         done: list[tuple[int, Parked | None]] = []
-        for (place, order), (account_id, key) in zip(lacking, refs, strict=True):
-            short = shorts.get(account_id)
+        for place, order in lacking:
+            account_id = _account_of(books, order)
+            found = means[account_id]
             if isinstance(order, Move):
-                sheet.move(order, short)
+                sheet.move(order, self._short(books, order, found))
                 done.append((place, None))
-            elif short is None:
+            elif found.attempts:  # perhaps of a program that tops up no more
                 sheet.decided.discard(account_id)
-                done.append((place, Parked(None, known[account_id, key][-1])))
+                done.append((place, Parked(None, found.attempts[-1])))
             else:
-                done.append((place, _park(sheet, order, short)))
+                done.append((place, _park(sheet, order, self._short(books, order, found))))
         return done
 
-    async def _shorts(
-        self,
-        connection: Connection,
-        books: Books,
-        orders: Sequence[Order],
-        known: Mapping[tuple[int, bytes], tuple[AttemptRow, ...]],
-    ) -> dict[int, Short]:
-        """What these purchases lack, by account, and what could be charged for it."""
-        purchases = {
-            _account_of(books, order): (
-                _policy(self._programs[books.cards[_item_of(order).pan_lookup].program]).time_zone,
-                _item_of(order).key,
-            )
-            for order in orders
-        }
-        sources = await load_sources(connection, list(purchases))
-        usages = await load_usages(connection, purchases, books.now)
-        shorts: dict[int, Short] = {}
-        for order in orders:
-            item, missing = _item_of(order), _missing(books, order)
-            assert missing is not None, "the books say that it is short"
-            card = books.cards[item.pan_lookup]
-            shorts[card.account_id] = Short(
-                item,
-                card.account_id,
-                card.card_id,
-                self._programs[card.program],
-                missing,
-                sources[card.account_id],
-                usages[card.account_id],
-                books.now,
-                known.get((card.account_id, item.key), ()),
-            )
-        return shorts
+    def _zone(self, books: Books, order: Order) -> str:
+        policy = self._programs[books.cards[_item_of(order).pan_lookup].program].top_up
+        return "UTC" if policy is None else policy.time_zone
+
+    def _short(self, books: Books, order: Order, means: Means) -> Short:
+        item, missing = _item_of(order), _missing(books, order)
+        assert missing is not None, "the books say that it is short"
+        card = books.cards[item.pan_lookup]
+        return Short(
+            item,
+            card.account_id,
+            card.card_id,
+            self._programs[card.program],
+            missing,
+            means.sources,
+            means.usage,
+            books.now,
+            means.attempts,
+        )
 
     async def _record_sheet(self, connection: Connection, sheet: Sheet) -> None:
         books = sheet.books
@@ -309,12 +289,12 @@ class FundingUnit(UnitOfWork):
 
 
 def _park(sheet: Sheet, order: Park, short: Short) -> Parked:
-    attempt, step = order.plan(short)
-    state = MessageState.ANSWERED if attempt is None else MessageState.PARKED
-    decision = sheet.books.settle_short(order.item, step, state)
-    if attempt is not None:
-        sheet.step(attempt, None, "")
-    return Parked(decision, attempt, new=attempt is not None)
+    path, step = order.plan(short)
+    decision = sheet.books.settle_short(order.item, step, MessageState.PARKED if path else MessageState.ANSWERED)
+    if not path:
+        return Parked(decision)
+    sheet.follow(path)
+    return Parked(decision, path[-1], new=True)
 
 
 def _item_of(order: Order) -> Item:
@@ -328,8 +308,3 @@ def _account_of(books: Books, order: Order) -> int:
 
 def _missing(books: Books, order: Order) -> int | None:
     return books.short(_item_of(order), parked=isinstance(order, Move))
-
-
-def _policy(program: Program) -> TopUpPolicy:
-    assert program.top_up is not None, "the books say that it is topped up"
-    return program.top_up

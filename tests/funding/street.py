@@ -18,6 +18,7 @@ from switch.funding.pace import Pace
 from switch.journal import issuing
 from switch.journal.bridge import on_asyncio
 from tests.funding.acquirer import Acquirer
+from tests.funding import refusal
 from tests.funding.desk import Daemon, Desk, Killed, at_the_desk
 from tests.funding.three_books import disagreements
 from tests.issuer.support import a_program
@@ -102,6 +103,13 @@ class Street:
         """Of the provider's; those that were to come are forgotten."""
         self.desk.stage.provider.faults = Faults(Script(fault=faults))
 
+    async def refuse_at_once(self, *, refuses: bool) -> None:
+        """Whether the money that has come may be spent in the commit that tells of it."""
+        if refuses:
+            await refusal.refuse(self.desk.counter, "at once")
+        else:
+            await refusal.lift(self.desk.counter)
+
     async def overdrawn(self) -> list[str]:
         """Balances below zero: nobody stands in here, so each is an approval without funds."""
         figures = [await self.desk.figures(client) for client in self.clients]
@@ -177,5 +185,9 @@ async def street(
         clients = [await desk.client(BALANCE) for _ in range(CARDS)]
         made = Street(desk, clients, outside, habits)
         await outside.start(made.daemons)
-        yield made
+        try:
+            yield made
+        finally:
+            with trio.CancelScope(shield=True):
+                await refusal.lift(desk.counter)
         outside.cancel_scope.cancel()

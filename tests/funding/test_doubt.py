@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from simulators.funding_source.faults import Fault, FaultKind
 from tests.funding.desk import at_the_desk
+from tests.funding.refusal import When, refusing
 from tests.journal.proxy import Plan, Proxy, proxy
 from tests.journal.server import Database
 
@@ -42,8 +44,18 @@ BOOKED = ("approved", "booked", (1_500, 1_500))
 NEVER_SENT = ("insufficient_funds", "not_charged", (1_000, 0))
 
 
+BUSY = Fault(kind=FaultKind.BUSY, call="charge", count=1)
+#: What the provider does, and what the database refuses, so that somebody comes to the point.
+POINTS: dict[str, tuple[tuple[Fault, ...], When | None]] = {
+    "before:park": ((), None),
+    "before:chargeanswered": ((), None),
+    "before:tick": ((BUSY,), None),
+    "before:book": ((), "at once"),
+}
+
+
 @pytest.mark.parametrize("plan", [Plan.DROP_BEFORE, Plan.DROP_AFTER])
-@pytest.mark.parametrize("point", ["before:park", "before:tick", "before:chargeanswered", "before:book"])
+@pytest.mark.parametrize("point", POINTS)
 async def test_the_connection_breaks_while_it_commits(
     database: Database, tmp_path: Path, point: str, plan: Plan
 ) -> None:
@@ -55,7 +67,12 @@ async def test_the_connection_breaks_while_it_commits(
                 struck.append(here)
                 middle.plan = plan
 
-        async with at_the_desk(database, tmp_path) as desk, desk.daemon(strike, dsn=middle.dsn) as daemon:
+        faults, refuses = POINTS[point]
+        async with (
+            at_the_desk(database, tmp_path, *faults) as desk,
+            refusing(desk.counter, refuses),
+            desk.daemon(strike, dsn=middle.dsn) as daemon,
+        ):
             client = await desk.client(1_000)
             heard, state, figures = NEVER_SENT if (point, plan) == ("before:tick", Plan.DROP_AFTER) else BOOKED
             assert await daemon.ask(daemon.purchase(client)) == heard

@@ -33,9 +33,9 @@ from switch.contracts.message import Answer
 from switch.contracts.reason import Reason
 from switch.funding import machine
 from switch.funding.attempt import Attempt, AttemptState, Cause
-from switch.funding.driver import TopUps
 from switch.funding.http import HttpProvider
 from switch.funding.move import Step, end
+from switch.funding.report import Report
 from switch.issuer import books, top_up
 from switch.issuer.account import Movement
 from switch.issuer.books import Item
@@ -50,8 +50,8 @@ PICKS = st.integers(0, 40)
 WHICH = st.integers(0, CARDS - 1)
 #: Where the driver stands before and after each of its commits and calls.
 POINTS = (
-    "before:park", "after:park", "before:tick", "after:sent", "before:callcharge", "answered:callcharge",
-    "before:chargeanswered", "after:unknown", "after:queried", "before:callquery", "answered:callquery",
+    "before:park", "after:park", "before:callcharge", "answered:callcharge", "before:chargeanswered",
+    "after:requested", "before:tick", "after:sent", "after:unknown", "after:queried", "before:callquery", "answered:callquery",
     "before:queryanswered", "after:charged", "before:book", "after:booked", "after:declined", "after:not_charged",
     "after:void_requested", "before:callvoid", "answered:callvoid", "before:voidanswered", "after:voided",
     "after:credited", "before:purchaserefused", "before:recover",
@@ -168,6 +168,11 @@ class Driving(RuleBasedStateMachine):
 
         self.do(f"{seconds} s pass", wait)
 
+    @rule(refuses=st.booleans())
+    def the_database_refuses_to_book_at_once(self, refuses: bool) -> None:
+        text = "the database refuses to book at once" if refuses else "the database books at once"
+        self.do(text, lambda at: at.refuse_at_once(refuses=refuses))
+
     # ── what always holds
 
     @rule()
@@ -259,13 +264,13 @@ def a_yen_too_many_is_loaded(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_decline_is_told_as_an_approval(patch: pytest.MonkeyPatch) -> None:
-    tell = TopUps._answer
+    tell = Report.answer
 
-    def approve(self: TopUps, arrival: Arrival, item: Item, _decision: Decision) -> None:
+    def approve(self: Report, arrival: Arrival, item: Item, _decision: Decision) -> None:
         code = item.response_code(Reason.APPROVED)
         tell(self, arrival, item, Decision(answer=Answer(reason=Reason.APPROVED, response_code=code)))
 
-    patch.setattr(TopUps, "_answer", approve)
+    patch.setattr(Report, "answer", approve)
 
 
 SILENT, TOO_MUCH, REFUSED = (

@@ -21,6 +21,7 @@ from simulators.network import Habits
 from switch.funding.pace import Pace
 from tests.funding.acquirer import HABITS, STANDS_IN, Acquirer
 from tests.funding.desk import PACE, SHORT, Desk, Killed, at_the_desk
+from tests.funding.refusal import When, refusing
 from tests.funding.three_books import disagreements
 from tests.journal.server import Database, Server
 from tests.summary import Cells
@@ -41,6 +42,7 @@ class Weather(NamedTuple):
     ends: str  # the column of ENDS that it belongs to
     faults: tuple[Fault, ...] = ()
     habits: Habits = HABITS
+    refuses: When | None = None  # the database, to book
 
     @property
     def short(self) -> bool:
@@ -67,15 +69,21 @@ WEATHERS: dict[str, Weather] = {
     "wrong amount, void refused": Weather(
         "refused", (times(K.WRONG_AMOUNT, off_by_minor=-50), times(K.DECLINE, "void"))
     ),
+    "busy at first": Weather("busy", (times(K.BUSY),)),
+    "busy at first, then declined": Weather("busy, declined", (times(K.BUSY), times(K.DECLINE))),
+    "busy at first, then time-out, taken": Weather("busy, taken", (times(K.BUSY), times(K.SILENT_AFTER))),
+    "the database does not book at once": Weather("apart", (), refuses="at once"),
+    "nor does it, and a time-out, taken": Weather("apart, taken", (times(K.SILENT_AFTER),), refuses="at once"),
+    "the database does not book": Weather("unbooked", (), refuses="ever"),
 }
 COLUMNS = ("answered", "declined", "taken", "lost", "wrong", "refused")
+MORE_COLUMNS = ("busy", "busy, declined", "busy, taken", "apart", "apart, taken", "unbooked")
 #: Where the daemon dies, in the order in which a purchase gets there, and how it ends then ("-": it never gets there, and
 #: ends as without a death). "nothing": no attempt was stored.
 ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
     #                        answered    declined       taken         lost           wrong            void refused
     "before:park":          ("nothing",) * 6,
-    "after:park":           ("declined",) * 6,
-    "after:sent":           ("not_charged",) * 6,
+    "after:park":           ("not_charged",) * 6,
     "before:callcharge":    ("not_charged",) * 6,
     "answered:callcharge":  ("voided",   "not_charged", "voided",      "not_charged", "voided",        "credited"),
     "before:chargeanswered": ("voided",  "not_charged", "voided",      "not_charged", "voided",        "credited"),
@@ -83,8 +91,6 @@ ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
     "after:queried":        ("-",        "-",         "voided",      "not_charged", "-",             "-"),
     "answered:callquery":   ("-",        "-",         "voided",      "not_charged", "-",             "-"),
     "before:queryanswered": ("-",        "-",         "voided",      "not_charged", "-",             "-"),
-    "after:charged":        ("voided",   "-",         "voided",      "-",           "-",             "-"),
-    "before:book":          ("voided",   "-",         "voided",      "-",           "-",             "-"),
     "after:booked":         ("booked",   "-",         "booked",      "-",           "-",             "-"),
     "after:declined":       ("-",        "declined",  "-",           "-",           "-",             "-"),
     "after:not_charged":    ("-",        "-",         "-",           "not_charged", "-",             "-"),
@@ -95,6 +101,39 @@ ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
     "after:voided":         ("-",        "-",         "-",           "-",           "voided",        "-"),
     "after:credited":       ("-",        "-",         "-",           "-",           "-",             "credited"),
 }  # fmt: skip
+#: The same where a charge was not sent and goes out again, and where the database refuses to book: at once, so that the
+#: word of the money is stored by itself; or at all.
+MORE_ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
+    #                        busy           busy, declined  busy, taken     apart          apart, taken   unbooked
+    "before:park":          ("nothing",) * 6,
+    "after:park":           ("not_charged",) * 6,
+    "before:callcharge":    ("not_charged",) * 6,
+    "answered:callcharge":  ("not_charged", "not_charged", "not_charged", "voided",      "voided",      "voided"),
+    "before:chargeanswered": ("not_charged", "not_charged", "not_charged", "voided",     "voided",      "voided"),
+    "after:requested":      ("declined",    "declined",    "declined",    "-",           "-",           "-"),
+    "before:tick":          ("declined",    "declined",    "declined",    "-",           "voided",      "-"),
+    "after:sent":           ("not_charged", "not_charged", "not_charged", "-",           "-",           "-"),
+    "after:unknown":        ("-",           "-",           "voided",      "-",           "voided",      "-"),
+    "after:queried":        ("-",           "-",           "voided",      "-",           "voided",      "-"),
+    "before:queryanswered": ("-",           "-",           "voided",      "-",           "voided",      "-"),
+    "after:charged":        ("-",           "-",           "-",           "voided",      "voided",      "voided"),
+    "before:book":          ("-",           "-",           "-",           "voided",      "voided",      "voided"),
+    "before:purchaserefused": ("-",         "-",           "-",           "-",           "-",           "voided"),
+    "after:booked":         ("booked",      "-",           "booked",      "booked",      "booked",      "-"),
+    "after:declined":       ("-",           "declined",    "-",           "-",           "-",           "-"),
+    "after:void_requested": ("-",           "-",           "-",           "-",           "-",           "voided"),
+    "after:voided":         ("-",           "-",           "-",           "-",           "-",           "voided"),
+}  # fmt: skip
+#: In the order in which a purchase gets there.
+POINTS = list(dict.fromkeys([*list(ENDS)[:5], *list(MORE_ENDS)[5:8], *ENDS, *MORE_ENDS]))
+
+
+def expected_ends(weather: str) -> dict[str, str]:
+    """By the points where the daemon dies."""
+    ends = WEATHERS[weather].ends
+    rows, columns = (ENDS, COLUMNS) if ends in COLUMNS else (MORE_ENDS, MORE_COLUMNS)
+    column = columns.index(ends)
+    return {point: row[column] for point, row in rows.items() if row[column] != "-"}
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +144,7 @@ def databases(postgres: Server) -> list[Database]:
 
 @pytest.mark.parametrize("weather", WEATHERS)
 async def test_it_dies(databases: list[Database], tmp_path: Path, weather: str, cells: Cells) -> None:
-    column = COLUMNS.index(WEATHERS[weather].ends)
-    expected = {point: ends[column] for point, ends in ENDS.items() if ends[column] != "-"}
+    expected = expected_ends(weather)
     came_to: dict[str, str] = {}
     points = iter(expected)
 
@@ -119,7 +157,7 @@ async def test_it_dies(databases: list[Database], tmp_path: Path, weather: str, 
     async with trio.open_nursery() as nursery:
         for number in range(AT_ONCE):
             nursery.start_soon(worker, number)
-    for point in ENDS:
+    for point in POINTS:
         cells(point, weather, came_to.get(point, "-"))
     assert came_to == expected
 
@@ -130,7 +168,11 @@ async def cell(database: Database, directory: Path, weather: Weather, point: str
         {"pace": PACE, "provider": SHORT} if weather.short else {"pace": GENEROUS_PACE, "provider": GENEROUS}
     )
     more["lease_seconds"] = 0.3
-    async with at_the_desk(database, directory, *weather.faults, **more) as desk, trio.open_nursery() as outside:
+    async with (
+        at_the_desk(database, directory, *weather.faults, **more) as desk,
+        refusing(desk.counter, weather.refuses),
+        trio.open_nursery() as outside,
+    ):
         client = await desk.client(1_000)
         acquirer = await death(desk, outside, [client], weather.habits, point)
         if acquirer is None:

@@ -76,7 +76,7 @@ async def test_each_threshold_is_told_of_once(database: Database, tmp_path: Path
 async def test_after_a_silence_the_highest_alone_is_told(database: Database, tmp_path: Path) -> None:
     async with at_the_desk(database, tmp_path) as desk:
         client = await desk.client(1_000)
-        assert await desk.dies_at("after:sent", client)
+        assert await desk.dies_at("after:park", client)
         async with two_keepers(desk) as (one, _):
             assert await one.finds(client, datetime.now(UTC) + timedelta(days=2)) == [("sent", 3_600)]
             assert await one.finds(client, datetime.now(UTC) + timedelta(days=3)) == []

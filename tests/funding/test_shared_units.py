@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from simulators.funding_source.faults import Fault, FaultKind
 from switch.contracts.errors import InvariantBroken
 from switch.contracts.top_up import TopUpPolicy
 from switch.funding.event import Tick
@@ -17,6 +19,9 @@ from tests.issuer.support import CODES, a_program
 from tests.journal.server import Database
 
 
+BUSY = Fault(kind=FaultKind.BUSY, call="charge", count=5)
+
+
 def due(row: AttemptRow) -> Move:
     return Move(row.account_id, row.message_key, Advance(Tick(), PACE, ""))
 
@@ -26,18 +31,21 @@ def broken(_: Purchase) -> Change | None:
 
 
 async def test_one_poisonous_step_fails_alone(database: Database, tmp_path: Path) -> None:
-    async with at_the_desk(database, tmp_path) as desk:
+    async with at_the_desk(database, tmp_path, BUSY) as desk:
         clients = [await desk.client(1_000) for _ in range(5)]
         rows = []
         for client in clients:
-            assert await desk.dies_at("after:park", client)
+            assert await desk.dies_at("after:requested", client)
             rows += await desk.attempts(client)
+        desk.counter.now = datetime.now(UTC) + timedelta(seconds=1)  # all of them are due
         unit = FundingUnit(database.settings(), desk.programs, CODES, desk.counter.clock)
         orders = [
             due(rows[0]),
             Move(rows[1].account_id, rows[1].message_key, broken),
             due(rows[2]),
-            Move(rows[3].account_id, rows[3].message_key, lambda seen: Change(seen.attempt._replace(state="booked"))),
+            Move(
+                rows[3].account_id, rows[3].message_key, lambda seen: Change((seen.attempt._replace(state="booked"),))
+            ),
             due(rows[0]),  # the same attempt: the second one finds nothing to do any more
             Move(rows[4].account_id, b"no such message", broken),
             due(rows[4]),
@@ -54,8 +62,9 @@ async def test_one_poisonous_step_fails_alone(database: Database, tmp_path: Path
             "NoneType",
         ]
         paths = [await desk.path(client) for client in clients]
-        moved, stayed = ["requested", "sent"], ["requested"]
+        moved, stayed = ["requested", "sent", "requested", "sent"], ["requested", "sent", "requested"]
         assert paths == [moved, stayed, moved, stayed, moved]
+        desk.counter.now = None
         async with desk.daemon():
             for client in clients:
                 await desk.ended(client)

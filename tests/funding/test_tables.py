@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -17,7 +17,7 @@ from switch.funding.attempt import TRANSITIONS
 from switch.funding.event import Tick
 from switch.funding.store import Advance
 from switch.journal.bridge import on_asyncio
-from switch.journal.funding_rows import AttemptRow
+from switch.journal.funding_rows import AttemptRow, MoveRow
 from switch.journal.funding_sheet import Change
 from switch.journal.funding_unit import FundingUnit
 from tests.audit.support import DAY, at, closed
@@ -59,10 +59,84 @@ async def test_no_step_that_the_table_does_not_allow(
         client, row = await booked(desk)
         unit = FundingUnit(database.settings(), desk.programs, CODES, desk.counter.clock)
         with pytest.raises(JournalRefused, match="not allowed"):
-            await on_asyncio(unit.move, row.account_id, row.message_key, lambda _: Change(change(row)))
+            await on_asyncio(unit.move, row.account_id, row.message_key, lambda _: Change((change(row),)))
         await on_asyncio(unit.close)
         assert await desk.ended(client) == [row]
         await desk.check(client)
+
+
+Chain = Callable[[AttemptRow], tuple[AttemptRow, ...]]
+LATER = timedelta(seconds=1)
+
+
+def at_last(row: AttemptRow, state: str) -> AttemptRow:
+    return row._replace(state=state, moved_at=row.moved_at + LATER)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        lambda row: (at_last(row, "charged"), at_last(row, "voided")),
+        lambda row: (at_last(row, "charged"), at_last(row, "sent")),
+        lambda row: (at_last(row, "declined"), at_last(row, "booked")),
+        lambda row: (at_last(row, "charged"), at_last(row, "booked"), at_last(row, "charged")),
+    ],
+    ids=["over the next one", "backwards", "past an end", "the third"],
+)
+async def test_each_of_several_steps_is_one_that_the_table_allows(
+    database: Database, tmp_path: Path, path: Chain
+) -> None:
+    async with at_the_desk(database, tmp_path) as desk:
+        client = await desk.client(1_000)
+        assert await desk.dies_at("after:park", client)
+        (row,) = await desk.attempts(client)
+        unit = FundingUnit(database.settings(), desk.programs, CODES, desk.counter.clock)
+        with pytest.raises(JournalRefused, match="not allowed"):
+            await on_asyncio(unit.move, row.account_id, row.message_key, lambda _: Change(path(row)))
+        await on_asyncio(unit.close)
+        assert await desk.attempts(client) == [row]
+        assert await desk.path(client) == ["requested", "sent"]
+        await desk.go_on(client)
+
+
+#: Two steps of an attempt that is sent: where the second begins, and when; where the attempt is said to stand then.
+BROKEN: dict[str, tuple[str, timedelta, str]] = {
+    "it begins elsewhere": ("unknown", LATER, "void_requested"),
+    "it begins at another time": ("charged", 2 * LATER, "void_requested"),
+    "the attempt ends elsewhere": ("charged", LATER, "booked"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_the_second_of_two_steps_begins_where_the_first_ended(
+    database: Database, tmp_path: Path, broken: str
+) -> None:
+    """By the door itself: the switch makes no such steps."""
+    before, since_after, state = BROKEN[broken]
+    async with at_the_desk(database, tmp_path) as desk:
+        client = await desk.client(1_000)
+        assert await desk.dies_at("after:park", client)
+        (row,) = await desk.attempts(client)
+        there = row.moved_at + LATER
+
+        def move(start: str, to: str, since: datetime) -> MoveRow:
+            return MoveRow(row.account_id, row.message_key, there, start, to, "declined", "answered", "", since, 1)
+
+        async def record(second: MoveRow, end: str) -> None:
+            attempts = [row._replace(state=end, moved_at=there)]
+            moves = [move("sent", "charged", row.moved_at), second]
+            connection = await database.connect("switch_daemon")
+            try:
+                await connection.execute("SELECT switch.record_funding($1, $2)", attempts, moves)
+            finally:
+                await connection.close()
+
+        with pytest.raises(asyncpg.PostgresError, match="not allowed") as caught:
+            await on_asyncio(record, move(before, "void_requested", row.moved_at + since_after), state)
+        assert caught.value.sqlstate == "SW001"
+        assert await desk.path(client) == ["requested", "sent"]
+        await on_asyncio(record, move("charged", "void_requested", there), "void_requested")
+        assert await desk.path(client) == ["requested", "sent", "charged", "void_requested"]
 
 
 @pytest.mark.parametrize(
@@ -113,10 +187,12 @@ async def test_nobody_takes_over_what_a_living_daemon_drives(database: Database,
 
 
 async def test_of_two_that_take_the_same_step_one_takes_it(database: Database, tmp_path: Path) -> None:
-    async with at_the_desk(database, tmp_path) as desk:
+    busy = Fault(kind=FaultKind.BUSY, call="charge", count=1)
+    async with at_the_desk(database, tmp_path, busy) as desk:
         client = await desk.client(1_000)
-        assert await desk.dies_at("after:park", client)
+        assert await desk.dies_at("after:requested", client)
         (row,) = await desk.attempts(client)
+        desk.counter.now = datetime.now(UTC) + timedelta(seconds=1)  # it is due
         units = [FundingUnit(database.settings(), desk.programs, CODES, desk.counter.clock) for _ in range(6)]
 
         async def all_at_once() -> None:
@@ -127,7 +203,8 @@ async def test_of_two_that_take_the_same_step_one_takes_it(database: Database, t
                 await unit.close()
 
         await on_asyncio(all_at_once)
-        assert await desk.path(client) == ["requested", "sent"]
+        assert await desk.path(client) == ["requested", "sent", "requested", "sent"]
+        desk.counter.now = None
         async with desk.daemon():
             await desk.ended(client)
 
