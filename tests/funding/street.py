@@ -17,8 +17,8 @@ from switch.funding.breaker import BreakerRules
 from switch.funding.pace import Pace
 from switch.journal import issuing
 from switch.journal.bridge import on_asyncio
-from tests.funding.acquirer import Acquirer
 from tests.funding import refusal
+from tests.funding.acquirer import Acquirer
 from tests.funding.desk import Daemon, Desk, Killed, at_the_desk
 from tests.funding.three_books import disagreements
 from tests.issuer.support import a_program

@@ -78,8 +78,8 @@ WEATHERS: dict[str, Weather] = {
 }
 COLUMNS = ("answered", "declined", "taken", "lost", "wrong", "refused")
 MORE_COLUMNS = ("busy", "busy, declined", "busy, taken", "apart", "apart, taken", "unbooked")
-#: Where the daemon dies, in the order in which a purchase gets there, and how it ends then ("-": it never gets there, and
-#: ends as without a death). "nothing": no attempt was stored.
+#: Where the daemon dies, and how it ends then ("-": it never gets there, and ends as without a death). "nothing": no
+#: attempt was stored.
 ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
     #                        answered    declined       taken         lost           wrong            void refused
     "before:park":          ("nothing",) * 6,
@@ -88,6 +88,7 @@ ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
     "answered:callcharge":  ("voided",   "not_charged", "voided",      "not_charged", "voided",        "credited"),
     "before:chargeanswered": ("voided",  "not_charged", "voided",      "not_charged", "voided",        "credited"),
     "after:unknown":        ("-",        "-",         "voided",      "not_charged", "-",             "-"),
+    "before:tick":          ("-",        "-",         "voided",      "not_charged", "-",             "-"),
     "after:queried":        ("-",        "-",         "voided",      "not_charged", "-",             "-"),
     "answered:callquery":   ("-",        "-",         "voided",      "not_charged", "-",             "-"),
     "before:queryanswered": ("-",        "-",         "voided",      "not_charged", "-",             "-"),
@@ -115,6 +116,7 @@ MORE_ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
     "after:sent":           ("not_charged", "not_charged", "not_charged", "-",           "-",           "-"),
     "after:unknown":        ("-",           "-",           "voided",      "-",           "voided",      "-"),
     "after:queried":        ("-",           "-",           "voided",      "-",           "voided",      "-"),
+    "answered:callquery":   ("-",           "-",           "voided",      "-",           "voided",      "-"),
     "before:queryanswered": ("-",           "-",           "voided",      "-",           "voided",      "-"),
     "after:charged":        ("-",           "-",           "-",           "voided",      "voided",      "voided"),
     "before:book":          ("-",           "-",           "-",           "voided",      "voided",      "voided"),
@@ -122,10 +124,19 @@ MORE_ENDS: dict[str, tuple[str, str, str, str, str, str]] = {
     "after:booked":         ("booked",      "-",           "booked",      "booked",      "booked",      "-"),
     "after:declined":       ("-",           "declined",    "-",           "-",           "-",           "-"),
     "after:void_requested": ("-",           "-",           "-",           "-",           "-",           "voided"),
+    "before:callvoid":      ("-",           "-",           "-",           "-",           "-",           "voided"),
+    "answered:callvoid":    ("-",           "-",           "-",           "-",           "-",           "voided"),
+    "before:voidanswered":  ("-",           "-",           "-",           "-",           "-",           "voided"),
     "after:voided":         ("-",           "-",           "-",           "-",           "-",           "voided"),
 }  # fmt: skip
 #: In the order in which a purchase gets there.
-POINTS = list(dict.fromkeys([*list(ENDS)[:5], *list(MORE_ENDS)[5:8], *ENDS, *MORE_ENDS]))
+POINTS = (
+    "before:park", "after:park", "before:callcharge", "answered:callcharge", "before:chargeanswered",
+    "after:requested", "after:unknown", "before:tick", "after:sent", "after:queried", "answered:callquery",
+    "before:queryanswered", "after:charged", "before:book", "before:purchaserefused", "after:booked", "after:declined",
+    "after:not_charged", "after:void_requested", "before:callvoid", "answered:callvoid", "before:voidanswered",
+    "after:voided", "after:credited",
+)  # fmt: skip
 
 
 def expected_ends(weather: str) -> dict[str, str]:

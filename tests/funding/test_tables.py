@@ -99,11 +99,11 @@ async def test_each_of_several_steps_is_one_that_the_table_allows(
         await desk.go_on(client)
 
 
-#: Two steps of an attempt that is sent: where the second begins, and when; where the attempt is said to stand then.
-BROKEN: dict[str, tuple[str, timedelta, str]] = {
-    "it begins elsewhere": ("unknown", LATER, "void_requested"),
-    "it begins at another time": ("charged", 2 * LATER, "void_requested"),
-    "the attempt ends elsewhere": ("charged", LATER, "booked"),
+#: The second step after sent -> unknown: from where to where, and since when; and where the attempt is said to stand then.
+BROKEN: dict[str, tuple[str, str, timedelta, str]] = {
+    "it begins elsewhere": ("queried", "unknown", LATER, "unknown"),
+    "it begins at another time": ("unknown", "queried", 2 * LATER, "queried"),
+    "the attempt ends elsewhere": ("unknown", "queried", LATER, "unknown"),
 }
 
 
@@ -112,31 +112,32 @@ async def test_the_second_of_two_steps_begins_where_the_first_ended(
     database: Database, tmp_path: Path, broken: str
 ) -> None:
     """By the door itself: the switch makes no such steps."""
-    before, since_after, state = BROKEN[broken]
     async with at_the_desk(database, tmp_path) as desk:
         client = await desk.client(1_000)
         assert await desk.dies_at("after:park", client)
         (row,) = await desk.attempts(client)
         there = row.moved_at + LATER
 
-        def move(start: str, to: str, since: datetime) -> MoveRow:
-            return MoveRow(row.account_id, row.message_key, there, start, to, "declined", "answered", "", since, 1)
-
-        async def record(second: MoveRow, end: str) -> None:
-            attempts = [row._replace(state=end, moved_at=there)]
-            moves = [move("sent", "charged", row.moved_at), second]
+        async def record(before: str, after: str, since: timedelta, state: str) -> None:
+            attempt = row._replace(state=state, moved_at=there, wake_at=there)
+            first = MoveRow(
+                row.account_id, row.message_key, there, "sent", "unknown", "waiting", "no_answer", "", row.moved_at, 1
+            )
+            second = first._replace(before=before, after=after, cause="due", since=row.moved_at + since)
             connection = await database.connect("switch_daemon")
             try:
-                await connection.execute("SELECT switch.record_funding($1, $2)", attempts, moves)
+                await connection.execute("SET search_path = switch")
+                await connection.execute("SELECT record_funding($1, $2)", [attempt], [first, second])
             finally:
                 await connection.close()
 
         with pytest.raises(asyncpg.PostgresError, match="not allowed") as caught:
-            await on_asyncio(record, move(before, "void_requested", row.moved_at + since_after), state)
+            await on_asyncio(record, *BROKEN[broken])
         assert caught.value.sqlstate == "SW001"
         assert await desk.path(client) == ["requested", "sent"]
-        await on_asyncio(record, move("charged", "void_requested", there), "void_requested")
-        assert await desk.path(client) == ["requested", "sent", "charged", "void_requested"]
+        await on_asyncio(record, "unknown", "queried", LATER, "queried")
+        assert await desk.path(client) == ["requested", "sent", "unknown", "queried"]
+        await desk.go_on(client)
 
 
 @pytest.mark.parametrize(
