@@ -86,7 +86,7 @@ _NOTHING_TAKEN = frozenset({_S.DECLINED, _S.NOT_CHARGED})
 def begin(
     *, key: str, provider: str, source: str, amount_minor: int, currency: str, budget_until: datetime, now: datetime
 ) -> Step:
-    """An attempt for the commit that parks its purchase. The first Tick after that commit sends the charge.
+    """An attempt for the commit that parks its purchase. A Tick, also one in that commit, sends the charge: after it.
 
     Raises ValueError for what no provider could be asked: better while nothing is stored than when it is sent.
     """

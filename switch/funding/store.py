@@ -1,4 +1,4 @@
-"""Between the machine and the books: what a purchase is parked with, and each step under the account's lock.
+"""Between the machine and the books: what a purchase is parked with, and steps of the machine as changes of the books.
 
 Pure, but for what the unit of work does around it.
 """

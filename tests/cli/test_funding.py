@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -147,6 +148,8 @@ def test_a_top_up_and_one_that_a_person_settles(house: House, tmp_path: Path) ->
         assert "has ended" in switch("funding", "retry", key, config=daemon.config).complaint
 
         own = str(attempts(daemon, fine)[0]["key"])
+        steps = re.findall(r"(\S+) -> (\S+)", switch("funding", "show", own, config=daemon.config).out)
+        assert steps == [("(parked)", "requested"), ("requested", "sent"), ("sent", "charged"), ("charged", "booked")]
         card = ("--card", "-")
         assert switch("funding", "wishes", *card, "--disabled", config=daemon.config, stdin=fine.pan.reveal()).code == 0
         assert buy(daemon, fine, 1_500) == "51"

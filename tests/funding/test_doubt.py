@@ -14,6 +14,7 @@ import pytest
 from simulators.funding_source.faults import Fault, FaultKind
 from tests.funding.desk import at_the_desk
 from tests.funding.refusal import When, refusing
+from tests.funding.test_next_source import with_two_sources
 from tests.journal.proxy import Plan, Proxy, proxy
 from tests.journal.server import Database
 
@@ -81,4 +82,27 @@ async def test_the_connection_breaks_while_it_commits(
             (attempt,) = await desk.ended(client)
             assert attempt.state == state
             assert await desk.figures(client) == figures
+            await desk.check(client)
+
+
+async def test_the_connection_breaks_while_the_next_source_begins(database: Database, tmp_path: Path) -> None:
+    """The row says that its charge is under way, and this daemon knows that it is not: it goes out, once."""
+    decline = Fault(kind=FaultKind.DECLINE, call="charge", source="tok-first")
+    with man_in_the_middle(database.dsn()) as middle:
+        struck: list[str] = []
+
+        def strike(here: str) -> None:
+            if here == "before:chargeanswered" and not struck:
+                struck.append(here)
+                middle.plan = Plan.DROP_AFTER
+
+        async with at_the_desk(database, tmp_path, decline) as desk, desk.daemon(strike, dsn=middle.dsn) as daemon:
+            client = await with_two_sources(desk)
+            assert await daemon.ask(daemon.purchase(client)) == "approved"
+            assert middle.plan is Plan.FORWARD, "the commit was met"
+            attempts = await desk.ended(client)
+            assert [(one.source, one.state, one.calls) for one in attempts] == [
+                ("tok-first", "declined", 1),
+                ("tok-second", "booked", 1),
+            ]
             await desk.check(client)
