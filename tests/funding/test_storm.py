@@ -15,9 +15,9 @@ from tests.funding.desk import Killed, at_the_desk
 from tests.journal.server import Database
 
 K = FaultKind
-ROUNDS = 6
+ROUNDS = 10
 CLIENTS = 8
-DEATH = 0.015  # at each of the points
+DEATH = 0.01  # at each of the points
 KINDS = (K.SLOW, K.SILENT_BEFORE, K.SILENT_AFTER, K.ERROR_BEFORE, K.ERROR_AFTER, K.RESET_BEFORE, K.RESET_AFTER, K.BUSY,
          K.DUPLICATE, K.UNKNOWN, K.GARBLED)  # fmt: skip
 
