@@ -140,7 +140,8 @@ _SOURCES = """
                              AND b.charged > 0
                       ), '-infinity')
            ) AS declines
-      FROM unnest($1::bigint[]) AS w (account_id) JOIN funding_source s ON s.account_id = w.account_id
+      FROM unnest($1::bigint[]) AS w (account_id)
+     CROSS JOIN LATERAL (SELECT x.* FROM funding_source x WHERE x.account_id = w.account_id OFFSET 0) s
      ORDER BY s.account_id, s.preference, s.provider, s.token
 """
 _USAGE = """

@@ -23,7 +23,7 @@ STATEMENTS = {
     "clearing items": clearing_load._ITEMS,
     "open holds": hold_expiry._OPEN_HOLDS,
     "parked purchase": funding_unit._LOOK,
-    "attempts for a purchase": funding_rows._ATTEMPTS,
+    "means for a purchase": funding_rows._MEANS,
 }
 
 
