@@ -76,7 +76,7 @@ def find_original(request: Request, candidates: Sequence[Candidate], now: dateti
     for level, fits in levels:
         hits = [candidate.message for candidate in messages if fits(candidate)]
         if hits:
-            return _choose(request, [*hits, *_advices_of(hits, messages)], level)
+            return _choose(request, [*hits, *_decided_for_us(request, hits, messages)], level)
     return Match()
 
 
@@ -185,18 +185,21 @@ def _tells_of(message: StoredMessage, stan: str, transmitted: str) -> bool:
     )
 
 
-def _advices_of(hits: Sequence[StoredMessage], messages: Sequence[Candidate]) -> list[StoredMessage]:
-    """The advices that name one of ``hits`` by DE90 and that share nothing else with it."""
+def _decided_for_us(
+    request: Request, hits: Sequence[StoredMessage], messages: Sequence[Candidate]
+) -> list[StoredMessage]:
+    """Further advices, which name by DE90 one of ``hits``, or the very message that the DE90 of ``request`` names."""
     found = {hit.key for hit in hits}
+    requests = [(hit.stan, hit.transmitted, hit.acquirer_id) for hit in hits if hit.kind.is_request]
+    if (original := request.original) is not None:
+        requests.append((original.stan, original.transmitted, original.acquirer_id))
     return [
         advice
         for candidate in messages
-        if (advice := candidate.message).kind in _STANDS_FOR and advice.original_stan and advice.key not in found
+        if (advice := candidate.message).original_stan and advice.key not in found
         if any(
-            hit.kind.is_request
-            and _tells_of(advice, hit.stan, hit.transmitted)
-            and not _differ(hit.acquirer_id, advice.acquirer_id)
-            for hit in hits
+            _tells_of(advice, stan, transmitted) and not _differ(acquirer_id, advice.acquirer_id)
+            for stan, transmitted, acquirer_id in requests
         )
     ]
 

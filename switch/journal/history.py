@@ -69,13 +69,13 @@ _CANDIDATES = """
             SELECT x.account_id, x.key FROM message_key x
              WHERE x.account_id = f.account_id AND x.retrieval_reference = f.retrieval_reference
                AND x.retrieval_reference <> '' AND x.card_id = f.card_id OFFSET 0
-        ) m WHERE f.retrieval_reference NOT IN ('', w.retrieval_reference)
+        ) m WHERE w.stan <> '' AND f.retrieval_reference NOT IN ('', w.retrieval_reference)
         UNION
         SELECT m.* FROM wanted w JOIN found f USING (account_id, card_id, stan), LATERAL (
             SELECT x.account_id, x.key FROM message_key x
              WHERE x.account_id = f.account_id AND x.network_reference = f.network_reference
                AND x.network_reference <> '' AND x.card_id = f.card_id OFFSET 0
-        ) m WHERE f.network_reference NOT IN ('', w.network_reference)
+        ) m WHERE w.stan <> '' AND f.network_reference NOT IN ('', w.network_reference)
     )
     SELECT m.* FROM known k, LATERAL (
         SELECT x.* FROM message_key x WHERE x.account_id = k.account_id AND x.key = k.key OFFSET 0

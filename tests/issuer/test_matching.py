@@ -332,8 +332,10 @@ def test_a_match_is_of_the_same_network_and_shares_a_reference(request: Request,
     assert original in found
     assert original.network == request.network
     assert original.kind is not Kind.REVERSAL
-    # What an advice names by DE90 is a message that was found.
+    # What an advice names by DE90 is a message that was found, or the one that the request names.
     named = {other.stan for other in found if other.kind.is_request} & {original.original_stan}
+    if request.original is not None and request.original.stan:
+        named |= {request.original.stan} & {original.original_stan}
     shared = {
         "network_reference": (request.network_reference and request.network_reference == original.network_reference)
         or named,

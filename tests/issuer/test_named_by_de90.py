@@ -140,6 +140,16 @@ def test_an_increment_raises_what_the_network_approved() -> None:
     assert (desk.balance, desk.hold.state) == ((10_000, 3_500), HoldState.OPEN)
 
 
+def test_the_whole_of_it_is_reversed_by_the_name_of_the_first_authorization() -> None:
+    """Of those that share its retrieval reference only the increment ever came."""
+    desk = Desk(10_000)
+    first = decided_for_us(desk, Kind.AUTHORIZATION, "never")
+    more = advice(desk, first, Kind.AUTHORIZATION, 500, incremental=True, retrieval_reference=first.retrieval_reference)
+    assert desk.tell(more).reason is Reason.APPROVED
+    desk.tell(desk.undo(first))
+    assert (desk.balance, desk.hold.state, desk.concerns) == ((10_000, 0), HoldState.REVERSED, [])
+
+
 def test_the_advice_of_an_increment_does_not_tell_which_message_it_names() -> None:
     """It may name the authorization that was raised: the reversal of that one waits for it."""
     desk = Desk(10_000)
