@@ -14,12 +14,14 @@ from switch.contracts.errors import ConfigurationError, SwitchError
 from switch.contracts.funding import NotCharged, Voided, VoidRefusal, VoidRefused
 from switch.contracts.top_up import CardholderPolicy
 from switch.daemon.settings import Settings, load_programs, load_vault
+from switch.funding.by_hand import why_not_kept
 from switch.funding.event import Event, QueryAnswered, VoidAnswered
 from switch.funding.settlement import ADVICE, Difference, SettlementLine, compare, read_settlement, totals
-from switch.funding.store import Advance, load_key
+from switch.funding.store import Advance, attempt_of, load_key
 from switch.journal import funding_rows, reads
 from switch.journal.connection import Connection
 from switch.journal.funding_rows import AttemptRow, SourceRow
+from switch.journal.funding_sheet import Change, Purchase
 from switch.journal.funding_unit import FundingUnit
 from switch.vault.security_code import SecurityCodes
 
@@ -204,8 +206,18 @@ def retry(config: Path, key: str) -> None:
     help="not-charged: nothing was taken. voided: it was given back. kept: it can't be given back, credit the balance.",
 )
 @click.option("--by", required=True, help="Who says so; it stands in the step.")
-def settle(config: Path, key: str, outcome: str, by: str) -> None:
-    """End an attempt by the provider's own word, which a person has: by telephone, or from its list."""
+@click.option(
+    "--force", is_flag=True, help="With kept: the void was not answered, and the provider has refused it for good."
+)
+def settle(config: Path, key: str, outcome: str, by: str, force: bool) -> None:
+    """End an attempt by the provider's own word, which a person has: by telephone, or from its list.
+
+    While a void is under way nothing is kept: its answer comes within seconds. One that nobody answered may have been
+    carried out, so that the money would be there twice: --force says that the provider has refused it for good.
+    """
+    if force and outcome != "kept":
+        raise click.UsageError("--force: only with --as kept")
+    refusal = ""
 
     async def work(settings: Settings, connection: Connection) -> tuple[str, str]:
         row = await _attempt(connection, key)
@@ -213,7 +225,15 @@ def settle(config: Path, key: str, outcome: str, by: str) -> None:
         if outcome != "not-charged":
             answer = Voided(row.reference) if outcome == "voided" else VoidRefused(VoidRefusal.TOO_LATE)
             event = VoidAnswered(row.calls, answer)
-        step = Advance(event, settings.funding.pace, "", note=f"settled by {by}")
+        note = f"settled by {by}" + (", the void in doubt" if force else "")
+        step = Advance(event, settings.funding.pace, "", note=note)
+
+        def settled(purchase: Purchase) -> Change | None:
+            nonlocal refusal
+            attempt, now = attempt_of(purchase.attempt), purchase.books.now
+            refusal = why_not_kept(attempt, now, forced=force) if outcome == "kept" else ""
+            return None if refusal else step(purchase)
+
         unit = FundingUnit(
             settings.database,
             load_programs(settings.programs),
@@ -222,12 +242,14 @@ def settle(config: Path, key: str, outcome: str, by: str) -> None:
             dsn=settings.database.issuing_dsn,
         )
         try:
-            await unit.move(row.account_id, row.message_key, step, turn=row.turn)
+            await unit.move(row.account_id, row.message_key, settled, turn=row.turn)
         finally:
             await unit.close()
         return row.state, (await _attempt(connection, key)).state
 
     before, after = with_database(config, work, issuing=True)
+    if refusal:
+        raise SwitchError(refusal)
     if before == after:
         raise SwitchError(f"an attempt that is {before} can't be settled so")
     click.echo(f"{before} -> {after}")

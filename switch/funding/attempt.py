@@ -83,6 +83,7 @@ class Cause(StrEnum):
     DUE = "due"
     NOT_SENT = "not_sent"
     ANSWERED = "answered"
+    CALL_REFUSED = "call_refused"  # declined for a fault of our call, and none of the source's
     NO_ANSWER = "no_answer"  # none in time, or one that proves nothing
     RECOVERED = "recovered"  # the daemon that drove it has gone
     BUDGET_SPENT = "budget_spent"

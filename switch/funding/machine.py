@@ -78,7 +78,7 @@ __all__ = ["Step", "begin", "step"]
 _S = AttemptState
 _DOUBTFUL = frozenset({_S.SENT, _S.UNKNOWN, _S.QUERIED})
 _KEY_CHARACTERS_MAX = 100
-# Declines that are no word of the source's owner, and so nothing to tell the cardholder.
+# Declines that are no word of the source's owner: nothing to tell the cardholder, and nothing against the source.
 _OURS = frozenset({DeclineReason.KEY_CLOSED, DeclineReason.REJECTED})
 _NOTHING_TAKEN = frozenset({_S.DECLINED, _S.NOT_CHARGED})
 
@@ -256,7 +256,7 @@ def _charged(attempt: Attempt, told: Charged, now: datetime, pace: Pace) -> Step
 
 def _declined(attempt: Attempt, told: Declined, now: datetime) -> Step:
     if attempt.state in _DOUBTFUL:
-        over = end(attempt, _S.DECLINED, Cause.ANSWERED, now)
+        over = end(attempt, _S.DECLINED, Cause.CALL_REFUSED if told.reason in _OURS else Cause.ANSWERED, now)
         if told.reason is DeclineReason.REJECTED:
             over = over.also(Alert("the provider does not take our call for a valid one"))
         if not attempt.waiting or told.reason in _OURS:

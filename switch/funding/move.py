@@ -41,7 +41,7 @@ __all__ = [
 
 _S = AttemptState
 _NOTHING_TAKEN = frozenset({_S.DECLINED, _S.NOT_CHARGED})
-_PROMISED = frozenset({Cause.ANSWERED, Cause.NOT_SENT})
+_PROMISED = frozenset({Cause.ANSWERED, Cause.CALL_REFUSED, Cause.NOT_SENT})
 
 
 class Step(NamedTuple):

@@ -149,8 +149,12 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
     )
     if case.request.stand_in is StandIn.DECLINED:
         # Nothing was spent. If we had booked it, a person has to see why.
-        concern = "" if hold is None else "declined_financial_advice"
-        return Decision(answer=ACCEPTED, trace=(Step(step.rule, StandIn.DECLINED, step.seen),), concern=concern)
+        return Decision(
+            answer=ACCEPTED,
+            trace=(Step(step.rule, StandIn.DECLINED, step.seen),),
+            remember_as=_before_what_it_names(case, found),
+            concern="" if hold is None else "declined_financial_advice",
+        )
     if value <= 0:
         return Decision(answer=ACCEPTED, trace=(step,))
     if hold is not None and (_tells_of_our_posting(case, found, hold, value) or _presented_before(case, hold, value)):
@@ -164,9 +168,7 @@ def _financial(case: Case, value: int, found: Match) -> Decision:
         return _noted(case, "operation", "unsupported_advice")
     if hold is None or hold.credit:
         posted = post_alone(case, step, value, EntryKind.POSTING, concern=concern)
-        # Where DE90 names a single message that has not come, it may still come, and must not be posted again.
-        named = case.request.original is not None and case.request.original.mti[1:2] == "2"
-        return msgspec.structs.replace(posted, remember_as=_before_its_request(found)) if named else posted
+        return msgspec.structs.replace(posted, remember_as=_before_what_it_names(case, found))
     before = hold.state
     # The hold was counted when it was placed, and given back when it ended without a posting.
     counted_anew = before not in (HoldState.OPEN, HoldState.POSTED)
@@ -214,6 +216,16 @@ def _before_its_request(found: Match) -> MessageState:
     Coming late, on another link, it must not place a second hold.
     """
     return MessageState.TOMBSTONE if found.original is None else MessageState.ANSWERED
+
+
+def _before_what_it_names(case: Case, found: Match) -> MessageState:
+    """The same for a financial advice, but only where DE90 names a request: else it tells of what nobody asked us.
+
+    A single message that still comes must not be posted again, and an authorization not be held beside the posting.
+    """
+    original = case.request.original
+    named = original is not None and original.mti[1:2] in ("1", "2")
+    return _before_its_request(found) if named else MessageState.ANSWERED
 
 
 def _hold_of(case: Case, found: Match) -> Hold | None:

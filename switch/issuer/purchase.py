@@ -47,8 +47,9 @@ def decide_request(case: Case) -> Decision:
 def _overtaken(case: Case, tombstone: StoredMessage) -> Decision:
     """The request comes after its own reversal, or after its stand-in advice: nothing is held for it any more.
 
-    Declines with ``REVERSED_EARLIER``, or with ``DECIDED_EARLIER`` where the network declined or the purchase has ended
-    since. A purchase that the network approved is approved here too: the advice has booked it.
+    Declines with ``REVERSED_EARLIER``, or with ``DECIDED_EARLIER`` where the network declined, the purchase has ended
+    since, or the advice told of less. A purchase that the network approved is approved here too: the advice has booked
+    it.
     """
     seen: Seen = {"stan": tombstone.stan}
     if tombstone.kind is Kind.REVERSAL:
@@ -56,7 +57,8 @@ def _overtaken(case: Case, tombstone: StoredMessage) -> Decision:
         return Decision(answer=Answer(reason=Reason.REVERSED_EARLIER), trace=(step,), tombstone_met=tombstone)
     hold = None if tombstone.hold_id is None else case.view.holds.get(tombstone.hold_id)
     seen |= {"hold": tombstone.hold_id, "hold_state": None if hold is None else hold.state}
-    if hold is not None and hold.state in (HoldState.OPEN, HoldState.POSTED):
+    enough = case.request.amount_minor <= tombstone.amount_minor
+    if enough and hold is not None and hold.state in (HoldState.OPEN, HoldState.POSTED):
         return Decision(
             answer=Answer(reason=Reason.APPROVED, approval_code=approval_code(case.key)),
             trace=(Step("stand_in_first", "pass", seen),),

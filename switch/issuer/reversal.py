@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from switch.contracts.message import Answer, Kind
+from switch.contracts.message import Answer, Kind, Request
 from switch.contracts.reason import Reason
 from switch.issuer.account import Account
 from switch.issuer.case import Case, Decision, Seen, Step
@@ -71,12 +71,23 @@ def decide_reversal(case: Case) -> Decision:
     if withdrawn_increment or hold.state not in (HoldState.OPEN, HoldState.POSTED, HoldState.EXPIRED):
         return _unchanged("hold", "nothing_left", seen)
     # A clearing record, or a financial advice, posts on an authorization; a single message posts by itself.
-    authorization = original.kind in (Kind.AUTHORIZATION, Kind.AUTHORIZATION_ADVICE)
+    authorization = original.kind in (Kind.AUTHORIZATION, Kind.AUTHORIZATION_ADVICE) or _completed(original, request)
     if hold.state is HoldState.POSTED and (authorization or hold.presented_minor >= hold.posted_minor):
         # It has been cleared: the money has moved, so a refund would have to bring it back.
         return _unchanged("hold", "already_posted", seen, concern="reversal_after_posting")
 
     return _reversed(case, original, hold, seen)
+
+
+def _completed(advice: StoredMessage, request: Request) -> bool:
+    """Whether the reversal names an authorization that the financial advice named, and has completed."""
+    named = request.original
+    return (
+        advice.kind is Kind.FINANCIAL_ADVICE
+        and named is not None
+        and named.mti[1:2] == "1"
+        and named.stan == advice.original_stan != advice.stan
+    )
 
 
 def _reversed(case: Case, original: StoredMessage, hold: Hold, seen: Seen) -> Decision:

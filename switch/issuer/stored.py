@@ -115,7 +115,7 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     hold_id: int | None = None  # the purchase it moved
     credential_id: int | None = None  # the number it came with; None for the card's own
     repeats_answered: int = 0  # how often the answer was given again, and not too late
-    original_stan: str = ""  # reversals: what they said of their original
+    original_stan: str = ""  # reversals and advices: what their DE90 said of the original
     original_transmitted: str = ""
 
     @property

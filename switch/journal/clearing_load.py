@@ -21,7 +21,7 @@ from switch.journal.rows import stored_of
 
 __all__ = ["bound_purchases", "load_clearing"]
 
-# OFFSET 0 keeps each look-up by key apart: see the statements of the unit of work.
+# OFFSET 0 keeps each look-up by key apart: as in switch.journal.history.
 _BY_REFERENCE = """
     WITH wanted AS (
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])

@@ -128,7 +128,7 @@ _ATTEMPTS = f"""
     ) f
      ORDER BY f.turn
 """  # noqa: S608 our own names
-# A decline of the provider's own counts; what follows the newest success counts.
+# A decline of the source counts (not one for a fault of our call); what follows the newest success counts.
 _SOURCES = """
     SELECT s.account_id, s.provider, s.token, s.currency, s.preference, s.blocked, (
                SELECT count(*)::integer FROM funding_attempt a

@@ -35,7 +35,7 @@ from switch.journal.unit import UnitOfWork, beside_values, unit_values
 __all__ = ["FundingUnit"]
 
 _LOCK = "SELECT lock_funding($1, $2)"
-# OFFSET 0 keeps each look-up by key apart, as in switch.journal.unit.
+# OFFSET 0 keeps each look-up by key apart, as in switch.journal.history.
 _LOOK = """
     SELECT f.attempt, m.message,
            a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.bonus_posted, a.bonus_held,
@@ -53,6 +53,13 @@ _LOOK = """
                SELECT 1 FROM message_key x
                 WHERE x.account_id = m.account_id AND x.network_reference = m.network_reference
                   AND x.network_reference <> '' AND x.card_id = m.card_id AND x.network = m.network
+                  AND x.kind IN ('authorization_advice', 'financial_advice')
+                  AND x.decided_at >= m.decided_at - interval '1 day'
+           ) OR EXISTS (
+               SELECT 1 FROM message_key x
+                WHERE x.account_id = m.account_id AND x.original_stan = m.stan AND x.original_stan <> ''
+                  AND x.original_transmitted = m.transmitted AND x.original_transmitted <> ''
+                  AND x.card_id = m.card_id AND x.network = m.network
                   AND x.kind IN ('authorization_advice', 'financial_advice')
                   AND x.decided_at >= m.decided_at - interval '1 day'
            ) AS advised

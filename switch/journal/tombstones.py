@@ -16,7 +16,7 @@ from switch.journal.rows import stored_of
 
 __all__ = ["load_tombstones"]
 
-# OFFSET 0 keeps each look-up by key apart: see the statements of the unit of work.
+# OFFSET 0 keeps each look-up by key apart: as in switch.journal.history.
 _TOMBSTONES = """
     WITH wanted AS (
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
@@ -36,7 +36,8 @@ _TOMBSTONES = """
         UNION
         SELECT m.* FROM wanted w, LATERAL (
             SELECT x.account_id, x.key FROM message_key x
-             WHERE x.account_id = w.account_id AND x.original_stan = w.stan AND x.state = 'tombstone' OFFSET 0
+             WHERE x.account_id = w.account_id AND x.original_stan = w.stan
+               AND x.original_stan <> '' AND x.state = 'tombstone' OFFSET 0
         ) m WHERE w.stan <> ''
     )
     SELECT m.* FROM found f, LATERAL (
@@ -55,6 +56,8 @@ async def load_tombstones(
         request, card = item.request, books.cards.get(item.pan_lookup)
         if card is not None and card.account_id in accounts:
             wanted.append((card.account_id, request.retrieval_reference, request.network_reference, request.stan))
+            if (original := request.original) is not None and not request.kind.is_request:
+                wanted.append((card.account_id, "", "", original.stan))  # a reversal named the same message
     columns = map(list, zip(*wanted, strict=True))
     for row in await connection.fetch(_TOMBSTONES, *columns, books.now - TOMBSTONE_LIFE):
         message = stored_of(row)

@@ -31,11 +31,11 @@ from switch.issuer.books import Booking, Books, Item
 from switch.issuer.case import Decision, SecurityCodePort
 from switch.issuer.matching import TOMBSTONE_LIFE
 from switch.issuer.program import Program
-from switch.issuer.stored import StoredMessage
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
-from switch.journal.clearing_load import bound_purchases, load_clearing
+from switch.journal.clearing_load import load_clearing
 from switch.journal.clearing_rows import change_row, item_row, notice_row
 from switch.journal.connection import BY_INDEX, Connection, DatabaseSettings, Overtaken, connect, translated
+from switch.journal.history import load_history, load_holds
 from switch.journal.hold_expiry import Swept, first_due, load_open_holds, lock_due
 from switch.journal.rows import (
     Row,
@@ -44,7 +44,6 @@ from switch.journal.rows import (
     card_of,
     concern_row,
     entry_row,
-    hold_of,
     hold_row,
     message_row,
     stored_of,
@@ -59,56 +58,6 @@ _LOAD = "SELECT * FROM load_unit($1, $2, $3)"
 _RECORD_BESIDE = "SELECT record_beside($1, $2, $3, $4)"
 _UNDO_FUNDING = "SELECT undo_funding($1, $2)"
 _RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-# OFFSET 0 keeps each look-up by key apart: joined freely, a table that was small when PostgreSQL last counted its rows
-# would be walked, and such a plan is kept while the table grows.
-_CANDIDATES = """
-    WITH wanted AS (
-        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
-                   AS w (account_id, card_id, retrieval_reference, stan, network_reference, terminal_id, amount)
-    ), found AS (
-        SELECT m.* FROM wanted w, LATERAL (
-            SELECT x.account_id, x.key FROM message_key x
-             WHERE x.account_id = w.account_id AND x.retrieval_reference = w.retrieval_reference
-               AND x.retrieval_reference <> '' AND x.card_id = w.card_id OFFSET 0
-        ) m WHERE w.retrieval_reference <> ''
-        UNION
-        SELECT m.* FROM wanted w, LATERAL (
-            SELECT x.account_id, x.key FROM message_key x
-             WHERE x.account_id = w.account_id AND x.stan = w.stan AND x.stan <> '' AND x.card_id = w.card_id OFFSET 0
-        ) m WHERE w.stan <> ''
-        UNION
-        SELECT m.* FROM wanted w, LATERAL (
-            SELECT x.account_id, x.key FROM message_key x
-             WHERE x.account_id = w.account_id AND x.network_reference = w.network_reference
-               AND x.network_reference <> '' AND x.card_id = w.card_id OFFSET 0
-        ) m WHERE w.network_reference <> ''
-        UNION
-        SELECT m.* FROM wanted w, LATERAL (
-            SELECT x.account_id, x.key FROM message_key x
-             WHERE x.account_id = w.account_id AND x.terminal_id = w.terminal_id AND x.amount = w.amount
-               AND x.stan <> '' AND x.hold_id IS NOT NULL AND x.card_id = w.card_id
-               AND x.decided_at > now() - interval '1 day' OFFSET 0
-        ) m WHERE w.terminal_id <> ''
-    )
-    SELECT m.* FROM found f, LATERAL (
-        SELECT x.* FROM message_key x WHERE x.account_id = f.account_id AND x.key = f.key OFFSET 0
-    ) m ORDER BY m.decided_at, m.hold_id
-"""
-_ADVICES_ON_HOLD = """
-    SELECT m.* FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, key), LATERAL (
-        SELECT x.* FROM message_key x WHERE x.account_id = w.account_id AND x.key = w.key OFFSET 0
-    ) late, LATERAL (
-        SELECT x.* FROM message_key x WHERE x.account_id = w.account_id AND x.hold_id = late.hold_id
-           AND x.kind IN ('authorization_advice', 'financial_advice', 'presentment')
-           AND x.decided_at >= late.decided_at OFFSET 0
-    ) m
-"""
-_HOLDS = """
-    SELECT h.* FROM unnest($1::bigint[], $2::bigint[]) AS w (account_id, hold_id), LATERAL (
-        SELECT x.* FROM hold x WHERE x.account_id = w.account_id AND x.hold_id = w.hold_id OFFSET 0
-    ) h
-"""
-
 
 #: After a meeting with another writer.
 _LOCKED_UNITS = 16
@@ -341,66 +290,11 @@ class UnitOfWork:
             await load_tombstones(connection, books, items, with_tombstones)
         if with_due:
             await load_open_holds(connection, books, with_due)
-        await self._load_history(connection, books, items)
+        await load_history(connection, books, items)
         if any(item.request.kind is Kind.PRESENTMENT for item in items):
             await load_clearing(connection, books, items)
-        await self._load_holds(connection, books, items)
+        await load_holds(connection, books, items)
         return books, versions
-
-    async def _load_history(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
-        """Originals that reversals, advices and increments may mean, and the purchases that those moved."""
-        wanted: list[tuple[int, int, str, str, str, str, int]] = []
-        for item in items:
-            request, card = item.request, books.cards.get(item.pan_lookup)
-            if card is None or item.withdraw or (request.kind.is_request and not request.incremental):
-                continue
-            if request.kind is Kind.PRESENTMENT:
-                continue
-            original_stan = "" if request.original is None else request.original.stan
-            bare = not (request.retrieval_reference or original_stan or request.network_reference)
-            wanted.append(
-                (
-                    card.account_id,
-                    card.card_id,
-                    request.retrieval_reference,
-                    original_stan,
-                    request.network_reference,
-                    request.terminal_id if bare else "",
-                    request.amount_minor,
-                )
-            )
-        if wanted:
-            for row in await connection.fetch(_CANDIDATES, *map(list, zip(*wanted, strict=True))):
-                books.remember(stored_of(row), row["decided_at"])
-        if withdrawn := _withdrawn(books, items):
-            # No index finds these: withdrawals are too rare for one. The account's messages are walked.
-            refs = [message.account_id for message in withdrawn], [message.key for message in withdrawn]
-            for row in await connection.fetch(_ADVICES_ON_HOLD, *refs):
-                books.remember(stored_of(row), row["decided_at"])
-
-    async def _load_holds(self, connection: Connection, books: Books, items: Sequence[Item]) -> None:
-        """The purchases that what was loaded has moved."""
-        withdrawn = _withdrawn(books, items)
-        tombstones = [message for of_card in books.tombstones.values() for message in of_card.values()]
-        candidates = [candidate.message for of_card in books.candidates.values() for candidate in of_card.values()]
-        holds = {
-            (message.account_id, message.hold_id)
-            for message in (*candidates, *withdrawn, *tombstones)
-            if message.hold_id is not None
-        }
-        holds |= {
-            (record.account_id, record.hold_id)
-            for of_account in books.clearing_items.values()
-            for record in of_account.values()
-            if record.hold_id is not None
-        }
-        holds |= bound_purchases(books, items)
-        holds -= {(account_id, hold_id) for account_id, known in books.holds.items() for hold_id in known}
-        if holds:
-            accounts, ids = zip(*holds, strict=True)
-            for row in await connection.fetch(_HOLDS, accounts, ids):
-                hold = hold_of(row)
-                books.holds.setdefault(hold.account_id, {})[hold.hold_id] = hold
 
     async def _record_whole(
         self, connection: Connection, books: Books, versions: Sequence[tuple[int, int]], *, begun: bool = False
@@ -460,17 +354,6 @@ def beside_values(books: Books) -> tuple[object, ...]:
 def _has_more(books: Books) -> bool:
     """Whether the batch has what ``record_beside`` writes."""
     return bool(books.item_steps or books.notices or books.open_holds_known or books.undone)
-
-
-def _withdrawn(books: Books, items: Sequence[Item]) -> list[StoredMessage]:
-    """The late approvals that the batch is to take back."""
-    return [
-        message
-        for item in items
-        if item.withdraw and item.pan_lookup in books.cards
-        if (message := books.stored.get((books.cards[item.pan_lookup].account_id, item.key))) is not None
-        if message.hold_id is not None
-    ]
 
 
 def _decide(books: Books, items: Sequence[Item]) -> list[Decision]:

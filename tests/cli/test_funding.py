@@ -182,6 +182,37 @@ def test_a_top_up_and_one_that_a_person_settles(house: House, tmp_path: Path) ->
         assert house.faults() == []
 
 
+NEVER_VOIDED = """
+[[fault]]
+call = "charge"
+kind = "wrong_amount"
+off_by_minor = 100
+[[fault]]
+call = "void"
+kind = "unknown"
+"""
+
+
+def test_a_charge_whose_void_is_in_doubt_is_kept_only_by_force(house: House, tmp_path: Path) -> None:
+    with provider(tmp_path / "provider", NEVER_VOIDED) as told, running(topping_up(house, "doubtful", told)) as daemon:
+        card = registered(house, daemon, "tok-1")
+        assert buy(daemon, card, 1_500) == "51"
+        (doubtful,) = attempts(daemon, card)
+        assert doubtful["state"] == "void_requested"
+        settle = ("funding", "settle", str(doubtful["key"]), "--by", "ann", "--as")
+        refused = switch(*settle, "kept", config=daemon.config)
+        assert refused.code != 0
+        assert "may have been carried out" in refused.complaint or "is under way" in refused.complaint
+        assert house.shown(card).posted == 1_000
+        assert switch(*settle, "voided", "--force", config=daemon.config).code == 2
+        # Between two of its calls, which come every few moments here.
+        wait_until(lambda: switch(*settle, "kept", "--force", config=daemon.config).code == 0, "no void is under way")
+        assert house.shown(card).posted == 1_600
+        shown = switch("funding", "show", str(doubtful["key"]), config=daemon.config).out
+        assert "settled by ann, the void in doubt" in shown
+        assert house.faults() == []
+
+
 def test_a_daemon_is_killed_while_the_provider_is_asked(house: House, tmp_path: Path) -> None:
     slow = '[[fault]]\ncall = "charge"\nkind = "slow"\nseconds = 1.5\n'
     with provider(tmp_path / "provider", slow) as told:

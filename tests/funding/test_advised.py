@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from simulators.funding_source.faults import Fault, FaultKind
-from switch.contracts.message import Kind, Request, StandIn
+from switch.contracts.message import Kind, Operation, Request, StandIn
 from switch.contracts.top_up import TopUpPolicy
 from tests.funding.desk import at_the_desk
 from tests.issuer.support import a_program, original_of
@@ -51,6 +51,48 @@ async def test_what_the_network_decided_meanwhile_is_not_booked_again(
         assert attempt.state == "voided"
         await daemon.settled(waiting)
         assert str(desk.line.sent[-1].reason) == "insufficient_funds"
+        posted, held = await desk.figures(client)
+        assert posted - held == 1_000 - 1_500
+        await desk.check(client)
+
+
+async def test_what_the_network_decided_before_its_turn_and_named_by_de90_is_approved_as_it_was(
+    database: Database, tmp_path: Path
+) -> None:
+    """An 0220 that nothing but DE90 ties to its 0100: it has booked the purchase, and nothing is topped up for it."""
+    async with at_the_desk(database, tmp_path, programs=ROUNDED_UP) as desk, desk.daemon() as daemon:
+        client = await desk.client(1_000)
+        request: Request = daemon.purchase(client)
+        named = {"original": original_of(request)}
+        advice = desk.counter.request(client, Kind.FINANCIAL_ADVICE, 1_500, **named)
+        assert await daemon.ask(advice) == "advice_accepted"
+        assert await daemon.ask(request) == "approved"
+        assert await desk.attempts(client) == []
+        posted, held = await desk.figures(client)
+        assert posted - held == 1_000 - 1_500
+        await desk.check(client)
+
+
+#: What keeps the advice from standing for the purchase that it names.
+NOT_QUITE: dict[str, dict[str, Any]] = {
+    "of another operation": {"operation": Operation.CASH_WITHDRAWAL},
+    "from another terminal": {"terminal_id": "ELSEWHERE"},
+}
+
+
+@pytest.mark.parametrize("differs", NOT_QUITE)
+async def test_what_the_network_decided_before_its_turn_and_named_by_de90_is_not_topped_up(
+    database: Database, tmp_path: Path, differs: str
+) -> None:
+    async with at_the_desk(database, tmp_path, programs=ROUNDED_UP) as desk, desk.daemon() as daemon:
+        client = await desk.client(1_000)
+        request: Request = daemon.purchase(client, terminal_id="TERM0001")
+        named = {"terminal_id": "TERM0001", "original": original_of(request)}
+        advice = desk.counter.request(client, Kind.FINANCIAL_ADVICE, 1_500, **{**named, **NOT_QUITE[differs]})
+        assert await daemon.ask(advice) == "advice_accepted"
+        assert await daemon.ask(request) == "insufficient_funds"
+        (attempt,) = await desk.ended(client)
+        assert attempt.state == "voided"
         posted, held = await desk.figures(client)
         assert posted - held == 1_000 - 1_500
         await desk.check(client)

@@ -336,18 +336,20 @@ def test_silence_is_asked_about_ever_less_often_and_a_person_is_called_once() ->
 
 
 @pytest.mark.parametrize(
-    ("reason", "expected"),
+    ("reason", "expected", "cause"),
     [
-        (DeclineReason.INSUFFICIENT_FUNDS, [DeclinePurchase, Notify]),
-        (DeclineReason.KEY_CLOSED, [DeclinePurchase]),
-        (DeclineReason.REJECTED, [DeclinePurchase, Alert]),
+        (DeclineReason.INSUFFICIENT_FUNDS, [DeclinePurchase, Notify], Cause.ANSWERED),
+        (DeclineReason.KEY_CLOSED, [DeclinePurchase], Cause.CALL_REFUSED),
+        (DeclineReason.REJECTED, [DeclinePurchase, Alert], Cause.CALL_REFUSED),
     ],
 )
 def test_the_cardholder_hears_of_declines_that_are_their_sources_own(
-    reason: DeclineReason, expected: list[type]
+    reason: DeclineReason, expected: list[type], cause: Cause
 ) -> None:
     found, made = states((0, Tick()), (1, ChargeAnswered(1, Declined(reason))))
     assert (found[-1], [type(action) for action in made.actions]) == ("declined", expected)
+    assert made.attempt.cause is cause
+    assert pass_on(made) is not None, "nothing was taken, so another source may be asked"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import trio
 
 from simulators.funding_source.faults import Fault, FaultKind
 from switch.contracts.top_up import TopUpPolicy
+from switch.journal import funding_rows
 from switch.journal.bridge import on_asyncio
 from tests.funding.desk import Desk, at_the_desk
 from tests.issuer.support import a_program
@@ -162,4 +163,23 @@ async def test_it_dies(database: Database, tmp_path: Path, point: tuple[str, int
         assert await desk.figures(client) == ((1_500, 1_500) if attempts[-1].state == "booked" else (1_000, 0))
         (message,) = await on_asyncio(desk.counter.table, "message_key", client)
         assert message["state"] == "answered"
+        await desk.check(client)
+
+
+@pytest.mark.parametrize(("reason", "counted"), [("insufficient_funds", 1), ("rejected", 0), ("key_closed", 0)])
+async def test_a_decline_for_a_fault_of_ours_is_not_held_against_the_source(
+    database: Database, tmp_path: Path, reason: str, counted: int
+) -> None:
+    declines = of_first(K.DECLINE, reason=reason)
+    async with at_the_desk(database, tmp_path, declines) as desk, desk.daemon() as daemon:
+        client = await with_two_sources(desk)
+        assert await daemon.ask(daemon.purchase(client)) == "approved"
+
+        async def ask() -> tuple[funding_rows.SourceRow, ...]:
+            return (await funding_rows.load_sources(await desk.counter.root(), [client.account_id]))[client.account_id]
+
+        assert [(row.token, row.declines) for row in await on_asyncio(ask)] == [
+            ("tok-first", counted),
+            ("tok-second", 0),
+        ]
         await desk.check(client)

@@ -146,6 +146,36 @@ async def test_the_money_is_kept(
         await desk.check(client)
 
 
+@pytest.mark.parametrize(("hours", "end"), [(48, "voided"), (24, "booked")])
+async def test_a_late_reversal_of_an_expired_hold_is_a_reversal(
+    database: Database, tmp_path: Path, hours: int, end: str
+) -> None:
+    """The expiry alone keeps the charge, since a presentment may come. Once the purchase is reversed, none is owed."""
+    table: dict[str, Any] = {"default_days": 1, "rule": []}
+    policy = TopUpPolicy(currency="JPY", on_reversal="void", void_within_hours=hours)
+    expiring = {"plain": a_program(top_up=policy, hold_expiry=table)}
+    async with at_the_desk(database, tmp_path, programs=expiring) as desk, desk.daemon() as daemon:
+        client = await desk.client(1_000)
+        request = daemon.purchase(client)
+        assert await daemon.ask(request) == "approved"
+        desk.counter.now = datetime.now(UTC) + timedelta(days=1, seconds=1)
+        swept = await on_asyncio(desk.counter.unit(programs=expiring).expire, 1_000)
+        assert swept.refused == {}
+        assert await desk.figures(client) == (1_500, 0)
+        (attempt,) = await desk.ended(client)
+        assert (attempt.state, attempt.purchase) == ("booked", "approved")
+
+        assert await daemon.ask(desk.counter.undo(client, request)) == "reversal_accepted"
+        await desk.until(client, end)
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        (attempt,) = await desk.ended(client)
+        assert attempt.state == end
+        assert await desk.figures(client) == (1_000 if end == "voided" else 1_500, 0)
+        (hold,) = await on_asyncio(desk.counter.table, "hold", client)
+        assert hold["state"] == "reversed"
+        await desk.check(client)
+
+
 #: Where the daemon dies after it has heard the reversal, and how it ends when the void is accepted, and refused.
 POINTS: dict[str, tuple[str, str]] = {
     "before:takeback": ("voided", "credited"),

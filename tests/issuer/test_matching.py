@@ -200,6 +200,42 @@ def test_an_advice_that_moved_nothing_is_not_taken_for_another_of_its_reference(
         )
 
 
+NAMES = {"original_stan": "000001", "original_transmitted": "0615030000"}
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        ({}, True),
+        ({"kind": Kind.FINANCIAL_ADVICE}, True),
+        ({"hold_id": None}, True),
+        ({"kind": Kind.AUTHORIZATION}, False),
+        ({"incremental": True}, False),  # it may name what it raised
+        ({"original_transmitted": ""}, False),
+        ({"original_transmitted": "0615030001"}, False),
+        ({"original_stan": "000002"}, False),
+        ({"acquirer_id": "999999"}, False),
+        ({"acquirer_id": ""}, True),
+    ],
+)
+def test_an_advice_that_names_the_same_message(says: dict[str, Any], found: bool) -> None:
+    changes = {"kind": Kind.AUTHORIZATION_ADVICE, "stan": "000050", "retrieval_reference": "RRN9", **NAMES, **says}
+    match = find(reversal(original=de90()), stored(**changes))
+    assert (match.original is not None) == found
+    assert not match.contradicts
+
+
+def test_what_was_decided_for_a_request_is_found_with_it() -> None:
+    """The reversal has the request's reference, and the advice that moved the money only names the request."""
+    request = stored(hold_id=None, answer=Answer(reason=Reason.INSUFFICIENT_FUNDS))
+    advice = stored(key=b"l" * 16, stan="000050", kind=Kind.AUTHORIZATION_ADVICE, retrieval_reference="RRN9", **NAMES)
+    for says in ({}, {"original": de90()}):
+        assert find(reversal(retrieval_reference="RRN1", **says), request, advice).original == advice
+    other = stored(key=b"m" * 16, stan="000002", hold_id=5)
+    assert find(reversal(retrieval_reference="RRN1"), request, other, advice).ambiguous
+    assert find(reversal(retrieval_reference="RRN1", original=de90("000002")), request, other, advice).original == other
+
+
 # ── tombstones
 
 
@@ -268,6 +304,9 @@ messages = st.builds(
     amount_minor=st.sampled_from([500, 1_000]),
     hold_id=st.none() | st.integers(1, 3),
     state=st.sampled_from(MessageState),
+    original_stan=st.sampled_from(["", "000001", "000002"]),
+    original_transmitted=st.sampled_from(["", "0615030000"]),
+    incremental=st.booleans(),
 )
 requests = st.builds(
     a_request,
@@ -293,14 +332,25 @@ def test_a_match_is_of_the_same_network_and_shares_a_reference(request: Request,
     assert original in found
     assert original.network == request.network
     assert original.kind is not Kind.REVERSAL
+    # What an advice names by DE90 is a message that was found, or the one that the request names.
+    named = {other.stan for other in found if other.kind.is_request} & {original.original_stan}
+    if request.original is not None and request.original.stan:
+        named |= {request.original.stan} & {original.original_stan}
     shared = {
-        "network_reference": request.network_reference and request.network_reference == original.network_reference,
-        "retrieval_reference": request.retrieval_reference
-        and request.retrieval_reference == original.retrieval_reference,
-        "original_elements": request.original is not None and request.original.stan == original.stan,
-        "terminal_and_amount": request.terminal_id
-        and request.terminal_id == original.terminal_id
-        and request.amount_minor == original.amount_minor,
+        "network_reference": (request.network_reference and request.network_reference == original.network_reference)
+        or named,
+        "retrieval_reference": (
+            request.retrieval_reference and request.retrieval_reference == original.retrieval_reference
+        )
+        or named,
+        "original_elements": request.original is not None
+        and request.original.stan in (original.stan, original.original_stan),
+        "terminal_and_amount": (
+            request.terminal_id
+            and request.terminal_id == original.terminal_id
+            and request.amount_minor == original.amount_minor
+        )
+        or named,
     }
     assert shared[match.level]
     assert (match.level == "terminal_and_amount") <= (not names_original(request))

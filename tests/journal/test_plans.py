@@ -8,15 +8,15 @@ import re
 
 import pytest
 
-from switch.journal import clearing_load, funding_rows, funding_unit, hold_expiry, tombstones, unit
+from switch.journal import clearing_load, funding_rows, funding_unit, history, hold_expiry, tombstones
 from switch.journal.connection import BY_INDEX
 from tests.journal.counter import Counter, on
 from tests.journal.server import Database
 
 STATEMENTS = {
-    "candidates": unit._CANDIDATES,
-    "advices on a hold": unit._ADVICES_ON_HOLD,
-    "holds": unit._HOLDS,
+    "candidates": history._CANDIDATES,
+    "advices on a hold": history._ADVICES_ON_HOLD,
+    "holds": history._HOLDS,
     "tombstones": tombstones._TOMBSTONES,
     "records by reference": clearing_load._BY_REFERENCE,
     "records by purchase": clearing_load._BY_PURCHASE,

@@ -224,6 +224,8 @@ class Account:
         purchase = self.about(operation)
         if purchase is None:
             self.purchases[operation.number] = Purchase(posted=operation.amount, state="posted", advised=True)
+            if operation.about is not None:
+                self.messages[operation.about].purchase = operation.number
             return Expected(ACCEPTED), operation.amount, operation.number
         purchase.advised = True
         purchase.held, purchase.state = 0, "posted"

@@ -57,7 +57,8 @@ class Network:
         amount = operation.amount
         if operation.about is not None:
             original = self._sent[operation.about]
-            changes["retrieval_reference"] = original.retrieval_reference
+            if operation.name == "increment" or operation.number % 2:  # the others have a reference of their own
+                changes["retrieval_reference"] = original.retrieval_reference
             changes["original"] = original_of(original)
             if operation.name == "reverse":
                 amount = original.amount_minor
