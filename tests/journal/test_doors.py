@@ -221,6 +221,55 @@ def test_every_step_of_a_purchase_is_allowed_or_refused_as_the_table_says(databa
     on(database, scenario)
 
 
+def beginning(account: Account) -> ChainedEntry:
+    """The next entry, which begins a purchase: that has its number."""
+    chained = entry(account)
+    return changed(chained, movement=msgspec.structs.replace(chained.entry.movement, hold_id=chained.entry.seq))
+
+
+@pytest.mark.parametrize("last", HoldState)
+def test_a_purchase_that_its_batch_begins_takes_its_steps_from_nothing(database: Database, last: HoldState) -> None:
+    """Its first entry has its number, and says that it is new: it is not looked for."""
+
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+        for steps in ([last], [HoldState.OPEN, last]):
+            account = await loaded(counter, client)
+            number = account.seq + 1
+            begins = [entry_row(beginning(account))]
+            holds = [hold_row(a_hold(client, number, state)) for state in steps]
+            if all(pair in TRANSITIONS for pair in zip([None, *steps], steps, strict=False)):
+                await record(daemon, entries=begins, holds=holds)
+                stands: str | None = str(last)
+            else:
+                with pytest.raises(asyncpg.PostgresError) as refused:
+                    await record(daemon, entries=begins, holds=holds)
+                assert refused.value.sqlstate == "SW001"
+                stands = None
+            state = await root.fetchval(
+                "SELECT state FROM hold WHERE account_id = $1 AND hold_id = $2", client.account_id, number
+            )
+            assert state == stands, f"{steps}"
+
+    on(database, scenario)
+
+
+def test_a_purchase_that_is_there_can_not_begin_again(database: Database) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+        account = await loaded(counter, client)
+        number = account.seq + 1
+        hold = hold_row(a_hold(client, number, HoldState.OPEN))
+        await root.execute("INSERT INTO hold SELECT ($1::hold).*", hold)
+        with pytest.raises(asyncpg.UniqueViolationError, match="hold_pkey"):
+            await record(daemon, entries=[entry_row(beginning(account))], holds=[hold])
+        assert await loaded(counter, client) == account
+
+    on(database, scenario)
+
+
 def a_hold(client: Client, hold_id: int, state: HoldState, held: int = 0) -> Hold:
     return Hold(client.account_id, hold_id, client.card_id, state, 10, held, 0, False, "", AT)
 
@@ -251,9 +300,8 @@ def test_a_message_is_stored_once(database: Database, known: bool) -> None:
         assert row is not None and (row["account_id"] != 0) == known
         again = tuple(row.values())
         if known:
-            with pytest.raises(asyncpg.PostgresError, match="stored already") as refused:
+            with pytest.raises(asyncpg.UniqueViolationError, match="message_key_pkey"):
                 await record(daemon, messages=[again])
-            assert refused.value.sqlstate == "SW001"
         else:
             await record(daemon, messages=[again])
         assert await root.fetchval("SELECT count(*) FROM message_key WHERE key = $1", item.key) == 1
