@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -28,7 +28,7 @@ __all__ = ["BALANCE_MINOR", "CardRange", "issue_cards"]
 #: What every card has to spend: no benchmark gets to its end.
 BALANCE_MINOR = 10**12
 _CHUNK = 20_000
-_ACCOUNT_COLUMNS = ("account_id", "currency", "posted", "seq", "head_hash")
+_ACCOUNT_COLUMNS = ("account_id", "currency", "posted", "seq", "head_hash", "expiry_due")
 _CARD_COLUMNS = (
     "card_id",
     "account_id",
@@ -46,13 +46,16 @@ _CARD_COLUMNS = (
 class CardRange(msgspec.Struct, frozen=True, kw_only=True):
     """Cards ``first`` to ``first + count - 1``. Card n has the id n + 1 and the account ``(n + 1) * stride``.
 
-    A stride above 1 leaves account numbers free between them, for accounts that make the tables full.
+    A stride above 1 leaves account numbers free between them, for accounts that make the tables full. With ``used``
+    they are as after the purchases of an earlier day: a card's limits have been counted, and its account knows when to
+    look for holds that are due. What the first purchase of all costs is then not measured.
     """
 
     first: int
     count: int
     stride: int = 1
     locked: bool = False
+    used: bool = False
     balance_minor: int = BALANCE_MINOR  # 0: an account without any entry
 
     def accounts(self) -> range:
@@ -82,23 +85,25 @@ def issue_cards(stage: Stage, cards: CardRange, progress: Callable[[float], None
             await connection.execute(
                 f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), (SELECT max({column}) FROM {table}))"  # noqa: S608 - constants, as said
             )
-        await connection.execute("ANALYZE account, card, journal_entry")
+        await connection.execute("ANALYZE account, card, journal_entry, limit_usage")
 
     stage.server.ask(stage.database, work)
 
 
 class _Rows(msgspec.Struct, frozen=True):
-    """Of the three tables, columns in the order of the constants above, or of the table."""
+    """Of the four tables, columns in the order of the constants above, or of the table."""
 
     accounts: list[tuple[object, ...]]
     cards: list[tuple[object, ...]]
     entries: list[tuple[object, ...]]
+    usages: list[tuple[object, ...]]
 
 
 def _rows(vault: PanVault, cards: CardRange, numbers: range) -> _Rows:
     now = datetime.now(UTC)
     now_us = microseconds(now)
-    rows = _Rows([], [], [])
+    yesterday, due = now.date() - timedelta(days=1), now + timedelta(days=1) if cards.used else None
+    rows = _Rows([], [], [], [])
     for number in numbers:
         card_id, account_id = number + 1, (number + 1) * cards.stride
         pan = Pan(card_number(number))
@@ -110,7 +115,9 @@ def _rows(vault: PanVault, cards: CardRange, numbers: range) -> _Rows:
             entry = book(fresh, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, cards.balance_minor))
             seq, head = entry.seq, entry_hash(entry, "load", key, now_us, now_us, GENESIS)
             rows.entries.append(entry_row(ChainedEntry(entry, "load", key, now, now, GENESIS, head)))
-        rows.accounts.append((account_id, "JPY", cards.balance_minor, seq, head))
+        rows.accounts.append((account_id, "JPY", cards.balance_minor, seq, head, due))
+        if cards.used:
+            rows.usages.append((account_id, card_id, yesterday, 0, 0, 0, 0, 0, 0))
         sealed = vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES))
         rows.cards.append(
             (card_id, account_id, lookup, sealed, pan.masked, "plain", EXPIRY, "101", "active", cards.locked)
@@ -123,3 +130,4 @@ async def _copy(connection: Connection, rows: _Rows) -> None:
         await connection.copy_records_to_table("account", records=rows.accounts, columns=_ACCOUNT_COLUMNS)
         await connection.copy_records_to_table("card", records=rows.cards, columns=_CARD_COLUMNS)
         await connection.copy_records_to_table("journal_entry", records=rows.entries)
+        await connection.copy_records_to_table("limit_usage", records=rows.usages)

@@ -160,6 +160,29 @@ def test_cards_of_several_chunks(server: Server, monkeypatch: pytest.MonkeyPatch
     assert shares == [pytest.approx(share) for share in (7 / 20, 14 / 20, 1.0)]
 
 
+def test_cards_that_have_been_used_have_no_first_purchase(server: Server) -> None:
+    stage = Stage(server, "used", connections=1)
+    stage.prepare()
+    issue_cards(stage, CardRange(first=0, count=5, used=True), lambda _: None)
+    state = """
+        SELECT (SELECT count(*) FROM limit_usage) AS rows, (SELECT sum(lifetime_count) FROM limit_usage) AS purchases,
+               count(a.expiry_due) AS deadlines, min(a.expiry_due) AS due, sum(a.seq) AS entries
+          FROM account a
+    """
+    (before,) = server.ask("used", lambda connection: connection.fetch(state))
+
+    with stage:
+        approved = stage.measure(Order(window=4, seconds=0.2, warm_up_seconds=0, cards=5)).outcome.answered
+        books = check_books(stage, entries_max=1_000)
+
+    (after,) = server.ask("used", lambda connection: connection.fetch(state))
+    assert books.faults == []
+    assert (before["rows"], before["purchases"], before["deadlines"], before["entries"]) == (5, 0, 5, 5)
+    assert (after["rows"], after["purchases"], after["deadlines"]) == (5, approved, 5)
+    assert after["due"] == before["due"]
+    assert after["entries"] == approved + 5
+
+
 def test_too_little_disk_is_refused_before_anything_is_started(tmp_path: Path) -> None:
     directory = tmp_path / "bench"
     directory.mkdir()
