@@ -33,7 +33,7 @@ _DISK = Path("/var/tmp")  # noqa: S108 - a directory of its own is made in it, f
 @click.option("--rounds", type=click.IntRange(1), help="How often the sides take turns (default 3).")
 @click.option("--seconds", type=click.FloatRange(0.5), help="How long each phase lasts (default 4).")
 @click.option(
-    "--connections", type=click.IntRange(1), default=2, show_default=True, help="[database] connections of the daemon."
+    "--connections", type=click.IntRange(1), default=4, show_default=True, help="[database] connections of the daemon."
 )
 @click.option(
     "--data",

@@ -28,7 +28,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     issuing_dsn: str = ""  # for ``switch card`` and ``switch account load``; defaults to dsn
     owner_dsn: str = ""  # for ``switch migrate``
     password_file: Path | None = None
-    connections: int = 2  # batches that may be under way at once: one is decided while PostgreSQL works on the other
+    connections: int = 4  # batches that may be under way at once: one is decided while PostgreSQL works on the others
     connect_timeout_seconds: float = 2.0
     unit_timeout_seconds: float = 15.0
 
