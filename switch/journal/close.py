@@ -103,7 +103,7 @@ _MET = f"""
     WITH settled AS (
         SELECT account_id, key, at FROM clearing_step WHERE before = 'in_doubt'
         UNION ALL
-        SELECT account_id, message_key, at FROM funding_step WHERE after = 'booked'
+        SELECT account_id, message_key, at FROM funding_step WHERE after = 'booked' AND before <> 'booked'
     ), told AS (
         SELECT m.account_id, m.key, m.network, m.kind, m.state, m.reason, coalesce(a.currency, m.currency) AS currency,
                m.decided_at > $1 AS of_day,

@@ -15,6 +15,7 @@ from switch.contracts.top_up import TopUpPolicy
 from switch.issuer.top_up import unspent
 from switch.journal import issuing
 from switch.journal.bridge import on_asyncio
+from switch.journal.close import MessageTotal, message_totals
 from tests.funding.desk import Daemon, Desk, at_the_desk
 from tests.issuer.support import a_program, an_account
 from tests.journal.counter import Client
@@ -55,7 +56,7 @@ ROWS: dict[str, tuple[tuple[Fault, ...], str, tuple[int, int], list[str]]] = {
 async def test_the_charge_is_voided(database: Database, tmp_path: Path, row: str, kind: Kind) -> None:
     faults, end, figures, told = ROWS[row]
     async with at_the_desk(database, tmp_path, *faults, programs=programs()) as desk, desk.daemon() as daemon:
-        client = await desk.client(1_000)
+        client, began = await desk.client(1_000), datetime.now(UTC)
         await reversed_purchase(desk, daemon, client, kind=kind)
         await desk.until(client, end)
         (attempt,) = await desk.ended(client)
@@ -64,6 +65,12 @@ async def test_the_charge_is_voided(database: Database, tmp_path: Path, row: str
         assert await desk.notices(client) == told
         assert (await desk.path(client))[3:6] == ["booked", "booked", "void_requested"]
         await desk.check(client)
+
+        async def day() -> list[MessageTotal]:
+            return await message_totals(await desk.counter.root(), began, datetime.now(UTC))
+
+        counted = [(one.kind, one.messages, one.told_minor, one.booked_minor) for one in await on_asyncio(day)]
+        assert counted == [(kind.value, 1, 1_500, 1_500), ("reversal", 1, 1_500, 1_500)], "each is counted once"
 
 
 async def test_nobody_can_spend_it_while_its_void_is_asked_for(database: Database, tmp_path: Path) -> None:
