@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import NamedTuple
 
+import httpcore
 import httpx
 import msgspec
 import trio
@@ -50,7 +51,8 @@ _DECLINES = {reason.value: reason for reason in DeclineReason}
 _REFUSALS = {reason.value: reason for reason in VoidRefusal}
 
 # Each of these is raised before the request's first byte leaves. Whatever is not named here counts as sent.
-_NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOTHING_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
+_FAILED = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ConnectionNotAvailable)
 
 # Statuses with which a provider that took nothing says: later.
 _LATER = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -73,8 +75,8 @@ class _Reply(NamedTuple):
     told: _Told
 
 
-class _Body(httpx.AsyncByteStream):
-    """httpx's own is a generator, and complains when a call is cut off while it is sent."""
+class _Body:
+    """httpcore's own is a generator, and complains when a call is cut off while it is sent."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -114,9 +116,10 @@ class HttpProvider:
         self._clock = clock
         base = settings.url.rstrip("/")
         # An URL is parsed once: that costs as much as the signature.
-        self._urls = {path: httpx.URL(base + path) for path in ("/v1/charges", "/v1/queries", "/v1/voids")}
+        urls = {path: httpx.URL(base + path) for path in ("/v1/charges", "/v1/queries", "/v1/voids")}
+        self._urls = {path: (url.path, _url(url)) for path, url in urls.items()}
         self._headers = [
-            (b"Host", self._urls["/v1/charges"].netloc),
+            (b"Host", urls["/v1/charges"].netloc),
             (b"Content-Type", b"application/json"),
             (b"Accept", b"application/json"),
             (b"Accept-Encoding", b"identity"),
@@ -144,9 +147,9 @@ class HttpProvider:
 
     async def _call(self, path: str, key: str, body: dict[str, object]) -> _Reply | Unavailable | Unknown:
         content = msgspec.json.encode(body)
-        url = self._urls[path]
+        signed_path, url = self._urls[path]
         timestamp = str(int(self._clock()))
-        signed = signature(self._secret, method="POST", path=url.path, timestamp=timestamp, key=key, body=content)
+        signed = signature(self._secret, method="POST", path=signed_path, timestamp=timestamp, key=key, body=content)
         headers = [
             *self._headers,
             (b"Content-Length", b"%d" % len(content)),
@@ -154,25 +157,25 @@ class HttpProvider:
             (b"Funding-Timestamp", timestamp.encode("ascii")),
             (b"Funding-Signature", signed.encode("ascii")),
         ]
-        request = httpx.Request("POST", url, headers=headers, stream=_Body(content), extensions=self._limits)
+        request = httpcore.Request(b"POST", url, headers=headers, content=_Body(content), extensions=self._limits)
         status, answer = 0, b""
-        # httpx limits each step; a peer that drips a byte now and then is limited here.
+        # httpcore limits each step; a peer that drips a byte now and then is limited here.
         with trio.move_on_after(self._settings.answer_seconds) as limit:
             try:
-                async with self._connections.one() as transport:
-                    response = await transport.handle_async_request(request)
-                    status = response.status_code
+                async with self._connections.one() as connection:
+                    response = await connection.handle_async_request(request)
+                    status = response.status
                     async with aclosing(response):
-                        async for piece in response.aiter_raw():
+                        async for piece in response.aiter_stream():
                             answer += piece
                             if len(answer) > _ANSWER_BYTES_MAX:
-                                limit.cancel()  # unlike a return, it ends httpx's own generators where they wait
-            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
+                                limit.cancel()  # unlike a return, it ends httpcore's own generators where they wait
+            except _FAILED as error:
                 # The kind of error is enough for a log; its text may quote what the peer sent.
                 cause = type(error).__name__
                 if not nothing_was_sent(error):
                     return Unknown(cause)
-                return Unavailable(cause, asked=not isinstance(error, httpx.PoolTimeout))
+                return Unavailable(cause, asked=not isinstance(error, httpcore.PoolTimeout))
         if limit.cancelled_caught:
             return Unknown("answer too long" if len(answer) > _ANSWER_BYTES_MAX else "no answer in time")
         try:
@@ -242,11 +245,12 @@ async def open_http_provider(
     secret = load_key(settings.key_file, length_bytes=SIGNATURE_KEY_BYTES)
     context = _context(settings)
 
-    def make() -> httpx.AsyncHTTPTransport:
-        # Below httpx's client, so there is no proxy and no .netrc from the environment, no cookie and no redirect: a
-        # signed call goes to where the settings say.
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=settings.idle_seconds)
-        return httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
+    origin = _url(httpx.URL(settings.url)).origin
+
+    def make() -> httpcore.AsyncHTTPConnection:
+        # Below httpx and its client, so there is no proxy and no .netrc from the environment, no cookie and no
+        # redirect: a signed call goes to where the settings say.
+        return httpcore.AsyncHTTPConnection(origin, ssl_context=context, keepalive_expiry=settings.idle_seconds)
 
     connections = Connections(
         make,
@@ -259,6 +263,10 @@ async def open_http_provider(
     finally:
         with trio.CancelScope(shield=True):
             await connections.aclose()
+
+
+def _url(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
 def check_provider(settings: ProviderSettings) -> None:
