@@ -28,7 +28,7 @@ from switch.contracts.funding import (
     VoidRefusal,
     VoidRefused,
 )
-from switch.funding.http import HttpProvider, nothing_was_sent, open_http_provider
+from switch.funding.http import _FAILED, HttpProvider, nothing_was_sent, open_http_provider
 from switch.funding.signature import signature
 from tests.funding.stage import HOST, KEY, Stage, Tls, make_tls, ordered, provider_settings, staged
 
@@ -147,18 +147,14 @@ def test_every_fault_of_the_simulator_has_a_row() -> None:
 
 # ── before anything was sent
 
-EVERY_ERROR = [
-    error
-    for error in vars(httpcore).values()
-    if isinstance(error, type)
-    and issubclass(error, Exception)
-]
+EVERY_ERROR = [error for error in vars(httpcore).values() if isinstance(error, type) and issubclass(error, Exception)]
 
 
 def test_every_error_of_the_client_is_taken_for_sent_but_these() -> None:
     harmless = {error.__name__ for error in EVERY_ERROR if nothing_was_sent(error.__new__(error))}
     assert harmless == {"ConnectError", "ConnectTimeout", "PoolTimeout"}
     assert len(EVERY_ERROR) > 10
+    assert [error for error in EVERY_ERROR if not issubclass(error, _FAILED)] == []  # none of them ends a task
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -302,6 +298,34 @@ async def test_a_connection_that_nobody_uses_for_long_is_closed(tmp_path: Path) 
         await charge(3)
         assert len(stage.adapter._connections.idle) == 1
         await charge(4)
+
+
+async def test_a_connection_that_the_provider_has_closed_is_not_used_again(tmp_path: Path) -> None:
+    """A call on it would be lost, and count as sent."""
+    served = 0
+
+    async def peer(stream: trio.SocketStream) -> None:
+        nonlocal served
+        served += 1
+        await stream.receive_some(65_536)
+        body = b'{"key":"a-1","result":"charged","reference":"ch-00000001","amount_minor":1250,"currency":"JPY"}'
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host=HOST)
+        nursery.start_soon(trio.serve_listeners, peer, listeners)
+        settings = provider_settings(tmp_path, listeners[0].socket.getsockname()[1])
+        async with open_http_provider(settings) as adapter:
+            for number in (1, 2, 3):
+                assert await adapter.charge(CHARGE) == CHARGED
+                assert served == number
+                (connection,) = adapter._connections.idle
+                for _ in range(1_000):  # its goodbye is on the way
+                    if connection.has_expired():
+                        break
+                    await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_second_answer_is_not_taken_for_the_next_calls(tmp_path: Path) -> None:
