@@ -1,4 +1,7 @@
-"""The provider's books: a file of JSON lines that only grows, forced to disk before anybody hears of a deed."""
+"""The provider's books: a file of JSON lines that only grows, forced to disk before anybody hears of a deed.
+
+Without ``sync`` a deed is only handed to the system: it outlives the process, not a power cut.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +64,9 @@ class Summary(msgspec.Struct, frozen=True):
 class Books:
     """Open for adding. What a crash left of a last line was never told to anybody, and is cut off."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
         self.path = path
+        self._sync = sync
         self.charges: dict[str, Entry] = {}  # by charge key, and so the next ones
         self.refused: dict[str, Entry] = {}  # declined or closed
         self.voids: dict[str, Entry] = {}  # voided, or refused for good
@@ -84,7 +88,8 @@ class Books:
         """Raises OSError, after which the books must not be used."""
         self._file.write(msgspec.json.encode(entry) + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if self._sync:
+            os.fsync(self._file.fileno())
         self._keep(entry)
 
     def _keep(self, entry: Entry) -> None:

@@ -59,6 +59,11 @@ def funding_source() -> None:
 @click.option("--certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM: https.")
 @click.option("--certificate-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its key, PEM.")
 @click.option("--control", is_flag=True, help="Let a test change the faults and read the books over HTTP, unsigned.")
+@click.option(
+    "--no-sync",
+    is_flag=True,
+    help="Don't force each deed to disk. For measurements only: the books are not safe from a power cut.",
+)
 def run(
     data: Path,
     host: str,
@@ -69,6 +74,7 @@ def run(
     certificate: Path | None,
     certificate_key: Path | None,
     control: bool,
+    no_sync: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM. The first line on stdout is JSON and tells the address.
 
@@ -97,7 +103,7 @@ def run(
         except OSError:
             raise ConfigurationError(f"{certificate}: no certificate with this key can be read from it") from None
 
-    with Books(data / BOOKS_FILE) as books:
+    with Books(data / BOOKS_FILE, sync=not no_sync) as books:
         provider = Provider(books, account, faults, time.time)
         bound = True
         try:

@@ -1,4 +1,8 @@
-"""The funding provider of a benchmark: ``switch funding-source`` as a process of its own, with its books."""
+"""The funding provider of a benchmark: ``switch funding-source`` as a process of its own, with its books.
+
+In the field it is another company's machine. Here it stands on the disk that PostgreSQL commits to, so it does not force
+its deeds there (``--no-sync``): that would be charged to the switch.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ class ProviderProcess:
         self._books = directory / BOOKS_FILE
         self._slow_seconds = slow_seconds
         self._process = child(
-            "switch.cli", "funding-source", "run", "--data", str(directory), "--control", errors=errors
+            "switch.cli", "funding-source", "run", "--data", str(directory), "--control", "--no-sync", errors=errors
         )
         assert self._process.stdout is not None
         try:

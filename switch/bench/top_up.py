@@ -1,6 +1,6 @@
 """The course of ``switch bench --top-up``: what top-ups cost the ordinary purchases beside them.
 
-Five processes share the machine: PostgreSQL, the daemon, the provider (which forces each deed to disk), the generator
+Five processes share the machine: PostgreSQL, the daemon, the provider (which forces nothing to disk), the generator
 of ordinary purchases, and one of purchases that are short. Ordinary purchases are driven alone and beside the others,
 in turns: in a closed loop, which takes all that the machine has, and at half of what the closed loop came to.
 

@@ -22,7 +22,7 @@ __all__ = ["Scribe"]
 _BATCH_MAX = 100
 # From one unit to the next, while ordinary messages are being decided: each unit costs those some 2 ms, whatever is in
 # it, and a top-up waits for two.
-_GATHER_SECONDS = 0.15
+_GATHER_SECONDS = 0.3
 _BESIDE_MIN = 16  # for fewer, no unit sets out beside one that is under way
 
 

@@ -68,8 +68,8 @@ class FundingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     budget_answer: Literal["declined", "unavailable"] = "declined"  # when it has waited so long: 51 or 91
     pace: Pace = Pace()
     waiting_max: int = 1_000  # purchases that wait at once; what comes beyond is declined as it would be without top-up
-    messages_per_top_up: int = 160  # while ordinary ones are being decided, one top-up begins for so many of them
-    top_ups_per_second_min: float = 45.0  # that begin in any case
+    messages_per_top_up: int = 160  # while ordinary ones are being decided, one top-up begins for so many
+    top_ups_per_second_min: float = 55.0  # or so many in each second, if that is more
     connections: int = 2  # to the database, for attempts
     lease_seconds: float = 5.0  # after which the attempts of a daemon that is gone are taken over
     overdue_seconds: tuple[int, ...] = (60, 3_600, 86_400)  # after each an attempt that is open still is alerted, once

@@ -1,15 +1,14 @@
 """How many purchases begin to wait for their money: so many that the ordinary ones beside them don't wait for those.
 
-A top-up costs the daemon as much as ten to twenty ordinary messages: calls, steps and their commits. While ordinary
-ones are being decided, one top-up begins for every so many of them, and some in each second in any case. In the moments
-when none is, top-ups begin as they come, a few at a time. Whoever has not begun in time is declined as if nobody could
-be asked.
+A top-up costs the daemon as much as ten ordinary messages and more: calls, steps and their commits. While ordinary ones
+are being decided, one top-up begins for every so many of them, or so many in each second if that is more. In the
+moments when none is, top-ups begin as they come, a few at a time. Whoever has not begun in time is declined as if
+nobody could be asked.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from math import inf
 
 import trio
 
@@ -25,9 +24,12 @@ class Turnstile:
     def __init__(self, messages_each: int, per_second_min: float) -> None:
         self._messages_each = messages_each
         self._per_second_min = per_second_min
-        self._credited_at = -inf
+        self._credited_at = 0.0
         self._queue: deque[trio.Event] = deque()
-        self._credit = _CREDIT_MAX
+        # Two accounts of which each top-up takes one: the one that earns more decides, and what the other earned
+        # meanwhile is not added to it.
+        self._by_messages = _CREDIT_MAX
+        self._by_time = _CREDIT_MAX
         self._batches = 0  # of ordinary messages, under way
         self._entering = 0  # let in and not parked yet
 
@@ -49,9 +51,9 @@ class Turnstile:
         """It is over; ``others_wait`` for the next one."""
         self._batches -= 1
         now = trio.current_time()
-        earned = max(messages / self._messages_each, (now - self._credited_at) * self._per_second_min)
+        self._by_messages = min(_CREDIT_MAX, self._by_messages + messages / self._messages_each)
+        self._by_time = min(_CREDIT_MAX, self._by_time + (now - self._credited_at) * self._per_second_min)
         self._credited_at = now
-        self._credit = min(_CREDIT_MAX, self._credit + earned)
         self._let_in(idle=not self._batches and not others_wait)
 
     async def enter(self, until: float) -> bool:
@@ -75,8 +77,9 @@ class Turnstile:
 
     def _let_in(self, *, idle: bool) -> None:
         while self._queue:
-            if self._credit >= 1:
-                self._credit -= 1
+            if max(self._by_messages, self._by_time) >= 1:
+                self._by_messages = max(-_CREDIT_MAX, self._by_messages - 1)
+                self._by_time = max(-_CREDIT_MAX, self._by_time - 1)
             elif not idle or self._entering >= _ENTERING_MAX:
                 return
             self._entering += 1

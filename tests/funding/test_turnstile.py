@@ -81,6 +81,25 @@ async def test_some_begin_each_second_in_any_case(autojump_clock: trio.testing.M
         nursery.cancel_scope.cancel()
 
 
+async def test_what_messages_and_time_allow_is_not_added_up(autojump_clock: trio.testing.MockClock) -> None:
+    turnstile = Turnstile(64, 50.0)
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(turnstile, nursery)
+        turnstile.set_out()
+        await crowd.batch(1)
+        await crowd.come(400)
+        first = len(crowd.told)
+        for _ in range(100):
+            await crowd.batch(64)
+            await trio.sleep(0.02)
+            await crowd.batch(0)
+        assert abs(len(crowd.told) - first - 100) <= 1
+        for _ in range(100):
+            await crowd.batch(128)
+        assert abs(len(crowd.told) - first - 300) <= 8, "the one that earns more decides"
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_has_not_begun_in_time_leaves(autojump_clock: trio.testing.MockClock) -> None:
     turnstile = Turnstile(64, 0.0)
     async with trio.open_nursery() as nursery:

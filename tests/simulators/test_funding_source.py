@@ -164,6 +164,26 @@ def test_every_part_is_under_the_signature(tmp_path: Path, break_it: dict[str, s
         assert not read("/v1/voids", {}, body)
 
 
+@pytest.mark.parametrize("options", [{}, {"sync": False}])
+def test_a_deed_is_forced_to_disk_before_it_is_told_unless_the_books_are_for_a_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool]
+) -> None:
+    forced: list[int] = []
+    monkeypatch.setattr("os.fsync", forced.append)
+    entry = Entry(deed=Deed.CLOSED, key="a-1", at="t")
+    with Books(tmp_path / BOOKS_FILE, **options) as books:
+        books.add(entry)
+        assert read_entries(tmp_path / BOOKS_FILE) == [entry]
+    assert len(forced) == (0 if options else 1)
+
+
+def test_books_that_are_not_forced_to_disk_outlive_the_process(tmp_path: Path) -> None:
+    with running("--data", str(tmp_path), "--no-sync") as ready:
+        body = {"source": "tok-1", "amount_minor": 1_250, "currency": "JPY"}
+        assert call(ready, "/v1/charges", "a-1", body).json()["result"] == "charged"
+        assert [one.key for one in read_entries(tmp_path / BOOKS_FILE)] == ["a-1"]
+
+
 def test_a_line_that_a_crash_tore_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / BOOKS_FILE
     entry = Entry(
