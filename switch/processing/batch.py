@@ -36,7 +36,7 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     queue_depth_max: int = 2048  # messages that wait; then sessions that have one among them stop reading
     batch_messages_max: int = 256
-    batch_beside_messages_min: int = 32  # for fewer, no batch sets out beside one that is under way
+    batch_beside_messages_min: int = 64  # for fewer, no batch sets out beside one that is under way
     doubt_retry_seconds: float = 0.2  # between attempts to learn what a broken commit did
 
     def __post_init__(self) -> None:
