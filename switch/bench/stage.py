@@ -135,6 +135,10 @@ class Server:
         """Now, so that none falls into the next phases; and what was used of the write-ahead log is ready again."""
         self.ask("postgres", lambda connection: connection.execute("CHECKPOINT"))
 
+    def vacuum(self, database: str) -> None:
+        """Now, so that what the phases before left behind, on either side, is not cleaned up in the next ones."""
+        self.ask(database, lambda connection: connection.execute("VACUUM (ANALYZE)"))
+
     def version(self) -> str:
         """Of PostgreSQL, in words."""
         version: str = self.ask("postgres", lambda connection: connection.fetchval("SHOW server_version"))
