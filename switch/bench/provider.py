@@ -1,7 +1,7 @@
 """The funding provider of a benchmark: ``switch funding-source`` as a process of its own, with its books.
 
-In the field it is another company's machine. Here it stands on the disk that PostgreSQL commits to, so it does not force
-its deeds there (``--no-sync``): that would be charged to the switch.
+In the field it is another company's machine. Here it stands on the disk that PostgreSQL commits to, so it does not
+force its deeds there (``--no-sync``): that would be charged to the switch.
 """
 
 from __future__ import annotations

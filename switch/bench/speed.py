@@ -92,7 +92,7 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
         pipelined = _peer_loads(run.by_clients["pipelined"])
         best, best_peer = _best(windows), _best(peers)
         one_client = min(peers, key=lambda load: load.clients)
-        open_loop, peer_half, one_client_ms = run.open_loop(best.per_second, best_peer)
+        open_loop, peer_half, one_client_ms = run.open_loop(best, best_peer)
         half = next(load for load in open_loop if load.name == "50 %")
         hot = run.hot()
         declined = run.declined(best.window)
@@ -200,8 +200,8 @@ class _Run:
         text = f"round {number} of {self.course.rounds}: switch, window {window}"
         self.progress(f"{text}: {one.outcome.per_second:,.0f}/s")
 
-    def open_loop(self, maximum: float, best_peer: PeerLoad) -> tuple[list[Load], PeerLoad, float]:
-        """At 25, 50 and 80 % of the maximum, in turns with pgbench at 50 % of its own and with one pgbench client.
+    def open_loop(self, best: Load, best_peer: PeerLoad) -> tuple[list[Load], PeerLoad, float]:
+        """At 25, 50 and 80 % of the best window's rate, in turns with pgbench at 50 % of its own and with one client.
 
         Returns both, and the one client's median latency in milliseconds.
         """
@@ -210,18 +210,20 @@ class _Run:
         peer_half: list[PeerMeasured] = []
         one_client: list[float] = []
         accounts = self.cards.accounts()
-        self.progress("vacuum")
+        self.progress("vacuum, checkpoint and warm-up")
         self.stage.server.vacuum(self.stage.database)
+        self.stage.server.checkpoint()
+        # The first change of a page after a checkpoint puts all of it into the write-ahead log.
+        self.switch(best.window)
         for number in range(1, course.rounds + 1):
-            self.stage.server.checkpoint()
             for percent, found in measured.items():
-                rate = maximum * percent / 100
-                self.progress(f"open loop, round {number} of {course.rounds}: {percent} % of {maximum:,.0f}/s")
+                rate = best.per_second * percent / 100
+                self.progress(f"open loop, round {number} of {course.rounds}: {percent} % of {best.per_second:,.0f}/s")
                 found.append(self.switch(_UNLIMITED, seconds=course.seconds_open, rate=rate))
             peer_half.append(self.pgbench(best_peer.clients, "statements", accounts, best_peer.per_second / 2))
             one_client.append(self.pgbench(1, "statements", accounts).latency_ms["p50"])
         loads = [
-            median_load(f"{percent} %", found, window=_UNLIMITED, rate=maximum * percent / 100)
+            median_load(f"{percent} %", found, window=_UNLIMITED, rate=best.per_second * percent / 100)
             for percent, found in measured.items()
         ]
         (half,) = _peer_loads({best_peer.clients: peer_half})
