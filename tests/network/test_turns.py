@@ -53,15 +53,15 @@ def test_credit_is_used_up_and_comes_back_slowly() -> None:
     assert credit.is_left(0.0)
     credit.use(0.001)
     assert not credit.is_left(0.0)
-    assert not credit.is_left(0.04)
-    assert credit.is_left(0.06)
+    assert not credit.is_left(0.015)
+    assert credit.is_left(0.025)
 
 
 def test_a_long_use_is_not_held_against_a_session_for_ever() -> None:
     credit = Credit(0.002, now=0.0)
     credit.use(3_600)
-    assert not credit.is_left(0.1)
-    assert credit.is_left(0.3)
+    assert not credit.is_left(0.06)
+    assert credit.is_left(0.1)
 
 
 @given(
@@ -75,7 +75,7 @@ def test_a_session_takes_no_more_than_its_share_without_waiting(steps: list[tupl
             turn = min(seconds, 0.002)
             credit.use(turn)
             used.append(turn)
-    assert sum(used) <= 0.002 + now * 0.01 + 0.002 + 1e-9
+    assert sum(used) <= 0.002 + now * 0.025 + 0.002 + 1e-9
 
 
 async def test_pauses_are_one_after_the_other_whoever_has_them(autojump_clock: trio.testing.MockClock) -> None:
@@ -88,7 +88,7 @@ async def test_pauses_are_one_after_the_other_whoever_has_them(autojump_clock: t
 
 
 async def test_only_who_had_to_wait_for_a_turn_has_a_pause(autojump_clock: trio.testing.MockClock) -> None:
-    share = Share(Turns(), 0.02, NetworkStats())  # so that its credit takes two seconds to come back
+    share = Share(Turns(), 0.02, NetworkStats())  # so that its credit takes most of a second to come back
     began = trio.current_time()
     async with share:
         _work(0.03)
