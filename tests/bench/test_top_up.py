@@ -25,7 +25,6 @@ def test_ordinary_purchases_are_measured_beside_top_ups(tmp_path: Path) -> None:
         assert slow.short_codes["00"]
         assert "00" not in dead.short_codes, "nothing is approved on doubt"
         assert all(load.per_second > 0 and load.cores.daemon > 0 for load in loads)
-        assert slow.cores.provider >= 0  # in so short a phase less than the 10 ms in which the system counts
     assert report.faults == []
     assert report.charges >= sum(load.short_codes["00"] for load in (report.closed[1], report.half[1]))
     assert "all books agree" in done.stdout
