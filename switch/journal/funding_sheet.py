@@ -12,7 +12,7 @@ from switch.issuer.case import Decision, Step
 from switch.issuer.program import Program
 from switch.issuer.stored import StoredMessage
 from switch.journal.funding_rows import AttemptRow, MoveRow, SourceRow, UsageRow
-from switch.journal.rows import Row, account_of, stored_of
+from switch.journal.rows import Row, Seen, account_of, stored_of
 
 __all__ = ["Change", "Move", "Order", "Park", "Parked", "Path", "Planner", "Purchase", "Result", "Sheet", "Short"]
 
@@ -100,12 +100,12 @@ Result: TypeAlias = Parked | Exception | None
 class Sheet:
     """What a batch looks at, and what it makes of it, on its way into one commit."""
 
-    def __init__(self, books: Books, versions: dict[int, int]) -> None:
+    def __init__(self, books: Books, seen: Seen) -> None:
         self.books = books
         self.attempts: list[AttemptRow] = []  # as they become
         self.moves: list[MoveRow] = []
         self.decided: set[int] = set()  # accounts whose balance something was decided on
-        self._versions = versions
+        self._seen = seen
         self._purchases: dict[tuple[int, bytes, int], tuple[AttemptRow, StoredMessage, bool]] = {}
         self._begun: set[int] = set()  # accounts that an order of the batch is about
 
@@ -115,7 +115,7 @@ class Sheet:
         account_id = row["account_id"]
         if account_id not in self.books.accounts:
             self.books.accounts[account_id] = account_of(row)
-            self._versions[account_id] = row["version"]
+            self._seen.accounts[account_id] = row["version"], row["place"]
         self.books.stored[account_id, stored.key] = stored
         self._purchases[account_id, stored.key, attempt.turn] = attempt, stored, row["advised"]
 
@@ -156,16 +156,17 @@ class Sheet:
             self.moves.append(_move(after, before, note if after is path[-1] else ""))
             before = after
 
-    def versions_that_count(self) -> list[tuple[int, int]]:
+    def seen_that_counts(self) -> Seen:
         """Of the accounts that must not have changed. Without entries, one that nothing was decided on, and whose open
         holds were not all looked at, stays as it is: nobody who looked at it meanwhile has to decide again.
         """
         booked = {booking.entry.account_id for booking in self.books.bookings}
-        return [
-            (account_id, version)
-            for account_id, version in self._versions.items()
+        accounts = {
+            account_id: version
+            for account_id, version in self._seen.accounts.items()
             if account_id in booked or account_id in self.decided or account_id in self.books.open_holds_known
-        ]
+        }
+        return self._seen._replace(accounts=accounts)
 
 
 def _move(after: AttemptRow, before: AttemptRow | None, note: str) -> MoveRow:

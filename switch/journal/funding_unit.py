@@ -29,7 +29,7 @@ from switch.journal.funding_rows import (
     load_means,
 )
 from switch.journal.funding_sheet import Change, Move, Order, Park, Parked, Planner, Purchase, Result, Sheet, Short
-from switch.journal.rows import trace_json
+from switch.journal.rows import Seen, trace_json
 from switch.journal.unit import UnitOfWork, beside_values, unit_values
 
 __all__ = ["FundingUnit"]
@@ -39,7 +39,7 @@ _LOCK = "SELECT lock_funding($1, $2)"
 _LOOK = """
     SELECT f.attempt, m.message,
            a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.bonus_posted, a.bonus_held,
-           a.xmin::text::bigint AS version,
+           a.xmin::text::bigint AS version, a.ctid AS place,
            -- The network has decided the purchase itself, or was told so by the acquirer: since it was parked, or
            -- before, while it waited for its turn; references come again after days at the earliest. Each look-up has
            -- an index of its own: an account's messages are many.
@@ -72,7 +72,7 @@ _LOOK = """
            SELECT x AS message, x.* FROM message_key x
             WHERE x.account_id = w.account_id AND x.key = w.key OFFSET 0
            ) m
-     CROSS JOIN LATERAL (SELECT x.*, x.xmin FROM account x WHERE x.account_id = w.account_id OFFSET 0) a
+     CROSS JOIN LATERAL (SELECT x.*, x.xmin, x.ctid FROM account x WHERE x.account_id = w.account_id OFFSET 0) a
 """
 _RECORD_STEP = "SELECT record_funding($1, $2)"
 # The account first, as everywhere: its lock is what others wait for.
@@ -220,11 +220,11 @@ class FundingUnit(UnitOfWork):
         items = [order.item for order in orders if order.item is not None]
         moves = [order for order in orders if isinstance(order, Move)]
         if items:
-            books, versions = await self._load(connection, items, lock=False)
+            books, seen = await self._load(connection, items, lock=False)
         else:
             self._moment = self._clock()
-            books, versions = Books(self._programs, self._security, self._moment), []
-        sheet = Sheet(books, dict(versions))
+            books, seen = Books(self._programs, self._security, self._moment), Seen({}, {})
+        sheet = Sheet(books, seen)
         if moves:
             accounts, keys = [one.account_id for one in moves], [one.key for one in moves]
             turns = [one.turn for one in moves]
@@ -286,7 +286,7 @@ class FundingUnit(UnitOfWork):
             return
         await connection.fetchval(
             _RECORD_ALL,
-            *unit_values(books, sheet.versions_that_count()),
+            *unit_values(books, sheet.seen_that_counts()),
             *beside_values(books),
             sheet.attempts,
             sheet.moves,

@@ -174,7 +174,7 @@ async def load_account(
             await connection.fetchval(
                 "SELECT record_unit($1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', $2)",
                 [entry_row(chained)],
-                [(account.account_id, row["version"])],
+                [(account.account_id, row["version"], row["place"])],
             )
             available = entry.posted_after - entry.held_after
             if account.recovering and available >= account.floor_minor:

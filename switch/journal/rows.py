@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -18,7 +18,9 @@ from switch.issuer.usage import Usage
 from switch.journal.chain import ChainedEntry
 
 __all__ = [
+    "Place",
     "Row",
+    "Seen",
     "account_of",
     "amendment_row",
     "card_of",
@@ -41,6 +43,19 @@ class Row(Protocol):
     def __getitem__(self, column: str, /) -> Any:
         """The column's value, in Python's type for it."""
         ...
+
+
+#: Where a version of a row lies in its table (PostgreSQL's tid): block and number.
+Place: TypeAlias = tuple[int, int]
+
+
+class Seen(NamedTuple):
+    """The rows that a batch was decided on: record_unit finds them again by their places, and refuses the batch where
+    an account is not what it was.
+    """
+
+    accounts: dict[int, tuple[int, Place]]  # version (the transaction that wrote the row) and place
+    usages: dict[int, Place]  # by card
 
 
 _KIND = {str(kind): kind for kind in Kind}
@@ -99,8 +114,8 @@ def usage_of(row: Row) -> Usage:
     )
 
 
-def usage_row(account_id: int, usage: Usage) -> tuple[object, ...]:
-    """A row of ``limit_usage``."""
+def usage_row(account_id: int, usage: Usage, place: Place | None) -> tuple[object, ...]:
+    """A value of the type ``usage_change``; without ``place`` the row is looked for, and may be new."""
     return (
         account_id,
         usage.card_id,
@@ -111,6 +126,7 @@ def usage_row(account_id: int, usage: Usage) -> tuple[object, ...]:
         usage.month_count,
         usage.lifetime_minor,
         usage.lifetime_count,
+        place,
     )
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    load_unit      reads cards, balances, usages, earlier messages with the same keys, and each account's version
+    load_unit      reads cards, balances, usages, earlier messages with the same keys, and each row's version and place
     (history)      only when the batch has reversals, advices, increments, withdrawals or meets tombstones
     decide         message after message, in memory, on what the ones before it left
     record_unit    checks that no account has changed since, checks the books again, writes everything, and commits:
@@ -39,6 +39,7 @@ from switch.journal.history import load_history, load_holds
 from switch.journal.hold_expiry import Swept, first_due, load_open_holds, lock_due
 from switch.journal.rows import (
     Row,
+    Seen,
     account_of,
     amendment_row,
     card_of,
@@ -156,18 +157,18 @@ class UnitOfWork:
         """Without locks: record_unit is a transaction by itself. Raises Overtaken; nothing was booked then."""
         connection = await self._connected()
         with translated():
-            books, versions = await self._load(connection, items, lock=False)
+            books, seen = await self._load(connection, items, lock=False)
         decisions = _decide(books, items)
         if _has_more(books):
             try:
-                await self._record_whole(connection, books, versions)
+                await self._record_whole(connection, books, seen)
             except Overtaken:
                 with translated():
                     await connection.execute("ROLLBACK")
                 raise
             return decisions
         with translated(committing=True):
-            await self._record(connection, books, versions)
+            await self._record(connection, books, seen)
         return decisions
 
     async def _attempt_locked(self, items: Sequence[Item]) -> list[Decision]:
@@ -175,9 +176,9 @@ class UnitOfWork:
         connection = await self._connected()
         with translated():
             await connection.execute("BEGIN")
-            books, versions = await self._load(connection, items, lock=True)
+            books, seen = await self._load(connection, items, lock=True)
         decisions = _decide(books, items)
-        await self._record_whole(connection, books, versions, begun=True)
+        await self._record_whole(connection, books, seen, begun=True)
         return decisions
 
     async def expire(self, accounts_max: int, leave_out: Collection[int] = ()) -> Swept:
@@ -228,8 +229,8 @@ class UnitOfWork:
         for account_id in books.accounts:
             books.expire_due(account_id)
         books.check_invariants(loaded)
-        versions = [(row["account_id"], row["version"]) for row in rows]
-        await self._record_whole(connection, books, versions, begun=True)
+        seen = Seen({row["account_id"]: (row["version"], row["place"]) for row in rows}, {})
+        await self._record_whole(connection, books, seen, begun=True)
         return books.holds_expired
 
     async def first_due(self) -> datetime | None:
@@ -259,14 +260,12 @@ class UnitOfWork:
         if connection is not None:
             connection.terminate()
 
-    async def _load(
-        self, connection: Connection, items: Sequence[Item], *, lock: bool
-    ) -> tuple[Books, list[tuple[int, int]]]:
-        """The books, and the version of every account in them."""
+    async def _load(self, connection: Connection, items: Sequence[Item], *, lock: bool) -> tuple[Books, Seen]:
+        """The books, and the rows that they come from."""
         rows = await connection.fetch(_LOAD, [item.pan_lookup for item in items], [item.key for item in items], lock)
         self._moment = self._clock()
         books = Books(self._programs, self._security, self._moment)
-        versions: list[tuple[int, int]] = []
+        seen = Seen({}, {})
         with_tombstones: set[int] = set()
         with_due: list[int] = []
         for row, item in zip(rows, items, strict=True):
@@ -276,9 +275,10 @@ class UnitOfWork:
                 books.cards[item.pan_lookup] = card
                 if account_id not in books.accounts:
                     books.accounts[account_id] = account_of(row)
-                    versions.append((account_id, row["version"]))
+                    seen.accounts[account_id] = row["version"], row["place"]
                 if row["day"] is not None:
                     books.usages[card.card_id] = usage_of(row)
+                    seen.usages[card.card_id] = row["usage_place"]
                 if row["tombstones"]:
                     with_tombstones.add(account_id)
                 if (due := row["expiry_due"]) is not None and due <= self._moment:
@@ -294,16 +294,14 @@ class UnitOfWork:
         if any(item.request.kind is Kind.PRESENTMENT for item in items):
             await load_clearing(connection, books, items)
         await load_holds(connection, books, items)
-        return books, versions
+        return books, seen
 
-    async def _record_whole(
-        self, connection: Connection, books: Books, versions: Sequence[tuple[int, int]], *, begun: bool = False
-    ) -> None:
+    async def _record_whole(self, connection: Connection, books: Books, seen: Seen, *, begun: bool = False) -> None:
         """Writes the batch in a transaction of several statements, which ``begun`` says is open already."""
         with translated():
             if not begun:
                 await connection.execute("BEGIN")
-            await self._record(connection, books, versions)
+            await self._record(connection, books, seen)
             if _has_more(books):
                 await self._record_beside(connection, books)
         with translated(committing=True):
@@ -316,16 +314,19 @@ class UnitOfWork:
             undone = [(one.account_id, one.key, one.since) for one in books.undone]
             await connection.fetchval(_UNDO_FUNDING, undone, books.now)
 
-    async def _record(self, connection: Connection, books: Books, versions: Sequence[tuple[int, int]]) -> None:
-        await connection.fetchval(_RECORD, *unit_values(books, versions))
+    async def _record(self, connection: Connection, books: Books, seen: Seen) -> None:
+        await connection.fetchval(_RECORD, *unit_values(books, seen))
 
 
-def unit_values(books: Books, versions: Sequence[tuple[int, int]]) -> tuple[object, ...]:
+def unit_values(books: Books, seen: Seen) -> tuple[object, ...]:
     """What ``record_unit`` takes."""
     now = books.now
     return (
         [entry_row(chained) for chained in chain(books.bookings, books.accounts, now)],
-        [usage_row(account_id, usage) for account_id, usage in books.changed_usages.values()],
+        [
+            usage_row(account_id, usage, seen.usages.get(usage.card_id))
+            for account_id, usage in books.changed_usages.values()
+        ],
         [hold_row(hold) for hold in books.hold_steps],
         # In key order: two daemons that store the same messages of unknown cards must not wait for each other.
         [
@@ -336,7 +337,7 @@ def unit_values(books: Books, versions: Sequence[tuple[int, int]]) -> tuple[obje
         [amendment_row(message, books.unheard.get(ref, 0)) for ref, message in books.amended_messages.items()],
         [concern_row(concern, now) for concern in books.concerns],
         [(account_id, now + TOMBSTONE_LIFE) for account_id in books.accounts_with_new_tombstones],
-        versions,
+        [(account_id, version, place) for account_id, (version, place) in seen.accounts.items()],
     )
 
 

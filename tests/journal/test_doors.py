@@ -15,7 +15,7 @@ from switch.issuer.account import Account, EntryKind, Movement, Side, book
 from switch.issuer.hold import TRANSITIONS, Hold, HoldState
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
 from switch.journal.connection import Connection
-from switch.journal.rows import account_of, entry_row, hold_row
+from switch.journal.rows import Place, account_of, entry_row, hold_row
 from tests.journal.counter import Client, Counter, on
 from tests.journal.server import Database
 
@@ -32,12 +32,12 @@ async def record(connection: Connection, **parts: list[Any]) -> None:
     )
 
 
-async def versions(connection: Connection, *account_ids: int) -> list[tuple[int, int]]:
+async def versions(connection: Connection, *account_ids: int) -> list[tuple[int, int, Place]]:
     """Of accounts, as load_unit tells them."""
     rows = await connection.fetch(
-        "SELECT account_id, xmin::text::bigint FROM account WHERE account_id = ANY ($1)", account_ids
+        "SELECT account_id, xmin::text::bigint, ctid FROM account WHERE account_id = ANY ($1)", account_ids
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def loaded(counter: Counter, client: Client) -> Account:
