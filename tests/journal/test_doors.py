@@ -101,6 +101,85 @@ def test_an_account_that_has_changed_since_it_was_read_refuses_the_batch(databas
     on(database, scenario)
 
 
+def test_an_account_that_lies_elsewhere_now_refuses_the_batch(database: Database) -> None:
+    """VACUUM FULL writes tables anew and changes no version. Nor is another account taken that lies there now."""
+
+    async def scenario(counter: Counter) -> None:
+        client, other = await counter.client(1_000), await counter.client(1_000)
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+        good = [entry_row(entry(await loaded(counter, client)))]
+        for _ in range(3):  # leaves versions behind that VACUUM FULL takes away
+            await root.execute("UPDATE account SET seq = seq WHERE account_id = $1", client.account_id)
+        ((_, version, place),) = await versions(daemon, client.account_id)
+        ((_, _, others),) = await versions(daemon, other.account_id)
+        for wrong in (others, (place[0], place[1] + 1_000), (place[0] + 1_000, 1)):
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await record(daemon, entries=good, versions=[(client.account_id, version, wrong)])
+            assert refused.value.sqlstate == "SW002"
+        await root.execute(
+            "UPDATE account SET seq = seq WHERE account_id IN ($1, $2)", client.account_id, other.account_id
+        )
+        one, two = await versions(daemon, client.account_id, other.account_id)
+        assert one[1] == two[1]
+        with pytest.raises(asyncpg.PostgresError) as refused:  # of one version, in each other's places
+            await record(daemon, versions=[(*one[:2], two[2]), (*two[:2], one[2])])
+        assert refused.value.sqlstate == "SW002"
+
+        ((_, version, place),) = await versions(daemon, client.account_id)
+        await root.execute("VACUUM FULL account")
+        ((_, same, new_place),) = await versions(daemon, client.account_id)
+        assert same == version and new_place != place
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await record(daemon, entries=good, versions=[(client.account_id, version, place)])
+        assert refused.value.sqlstate == "SW002"
+        await record(daemon, entries=good, versions=[(client.account_id, version, new_place)])
+
+    on(database, scenario)
+
+
+def test_usages_are_stored_wherever_they_lie(database: Database) -> None:
+    """By their place where they are there still, by their key where not; new ones beside them."""
+
+    async def scenario(counter: Counter) -> None:
+        clients = [await counter.client(1_000) for _ in range(3)]
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+
+        async def places() -> dict[int, Place]:
+            return {row[0]: row[1] for row in await root.fetch("SELECT card_id, ctid FROM limit_usage")}
+
+        async def store(figure: int, known: dict[int, Place], *some: Client) -> None:
+            await record(
+                daemon,
+                usages=[
+                    (one.account_id, one.card_id, AT.date(), *[figure + number] * 6, known.get(one.card_id))
+                    for number, one in enumerate(some)
+                ],
+            )
+            for number, one in enumerate(some):
+                stored = await root.fetchrow("SELECT * FROM limit_usage WHERE card_id = $1", one.card_id)
+                assert stored is not None
+                assert tuple(stored.values()) == (one.account_id, one.card_id, AT.date(), *[figure + number] * 6)
+
+        first, second, third = clients
+        await store(10, {}, first)
+        await store(20, await places(), first, second)  # the second one is new
+        stale = await places()
+        await store(30, stale, first, second)
+        await store(40, stale, first, second)  # they have moved on
+        crossed = {first.card_id: stale[second.card_id], second.card_id: stale[first.card_id]}
+        await store(50, crossed, third, second, first)
+        now = await places()
+        crossed = {
+            first.card_id: now[second.card_id],
+            second.card_id: now[first.card_id],
+            third.card_id: now[third.card_id],
+        }
+        await store(60, crossed, third, second, first)  # in each other's places
+        assert len(await places()) == 3
+
+    on(database, scenario)
+
+
 def test_every_batch_changes_the_version_of_its_accounts(database: Database) -> None:
     """A decline too: whoever has read the account before it must look again."""
 
