@@ -115,6 +115,18 @@ class Generator:
         self._late = array("d")
         self._codes: Counter[bytes] = Counter()
         self._in_flight = 0
+        self._start_counting(0.0)
+
+    def _start_counting(self, now: float) -> None:
+        """From here on it is measured how many messages are in flight on average."""
+        self._flown = 0.0  # seconds that all of them have been in flight
+        self._flown_from = self._counted_at = now
+
+    def _count(self, change: int, now: float) -> None:
+        """So many more are in flight."""
+        self._flown += self._in_flight * (now - self._counted_at)
+        self._counted_at = now
+        self._in_flight += change
 
     def close(self) -> None:
         """Closes the connections."""
@@ -129,13 +141,15 @@ class Generator:
         gc.collect()
         cpu = time.process_time()
         started = time.perf_counter()
+        self._start_counting(started)
         begin = started + order.warm_up_seconds
         end = begin + order.seconds
         drive = self._closed if order.rate is None else self._open
         measured_from = drive(order, begin, end)
         ended = time.perf_counter()
         measured = len(self._latencies) - measured_from
-        in_flight = sum(self._latencies[measured_from:]) / (ended - begin)  # Little's law
+        self._count(0, ended)
+        in_flight = self._flown / (ended - self._flown_from)
         self._drain()
         answered = sum(self._codes.values())
         # What was answered while draining belongs to the latencies, but not to the rate.
@@ -168,6 +182,7 @@ class Generator:
             now = perf_counter()
             if measured_from < 0 and now >= begin:
                 measured_from = len(self._latencies)
+                self._start_counting(now)
             if now >= end:
                 # What has arrived by now is left to the drain.
                 return max(0, measured_from)
@@ -189,7 +204,7 @@ class Generator:
                 frames.append(requests.make())
                 began[requests.stan] = now
             link.send(b"".join(frames))
-        self._in_flight += count
+        self._count(count, now)
 
     def _open(self, order: Order, begin: float, end: float) -> int:
         assert order.rate is not None, "an open loop has a rate"
@@ -204,6 +219,7 @@ class Generator:
             if measured_from < 0 and now >= begin:
                 measured_from = len(self._latencies)
                 self._late = array("d")
+                self._start_counting(now)
             if now >= end:
                 return max(0, measured_from)
             requests.set_time(time.time())
@@ -213,7 +229,7 @@ class Generator:
                 self._late.append(now - due)
                 links[turn].send(frame)
                 turn = (turn + 1) % len(links)
-                self._in_flight += 1
+                self._count(1, now)
                 due += gap(rate)
             for link in self._select(max(0.0, min(due, end) - perf_counter())):
                 self._take(link)
@@ -258,7 +274,7 @@ class Generator:
             taken += 1
             at = end
         link.rest = data[at:]
-        self._in_flight -= taken
+        self._count(-taken, now)
         return taken
 
 

@@ -110,9 +110,11 @@ def test_closed_and_open_loops(port: int) -> None:
     assert set(closed.latency_ms) == {"p50", "p90", "p99", "p99.9", "max"}
     assert closed.latency_ms["p50"] <= closed.latency_ms["p99"] <= closed.latency_ms["max"]
     assert closed.late_ms == {}
+    assert 0 < closed.in_flight <= 10
 
     opened = generator.run(Order(window=1_000, rate=300, seconds=0.3, cards=20, first_card=5))
     assert opened.unanswered == 0
+    assert 0 <= opened.in_flight < 10
     assert 30 < opened.answered < 200, "a Poisson process of 90 is hardly ever outside"
     assert set(opened.late_ms) == {"p50", "p99"}
     generator.close()
@@ -125,6 +127,28 @@ def test_a_window_larger_than_the_links_can_hold_at_once_is_still_answered(port:
 
     assert outcome.unanswered == 0
     assert outcome.answered >= 30_000
+
+
+def test_a_window_stays_full_beside_a_slow_peer() -> None:
+    """Also while those that wait longest have not been answered yet, as at the beginning."""
+    codec = bench_codec()
+
+    def answer_slowly(peer: socket.socket) -> None:
+        with peer, peer.makefile("rb") as frames:
+            while head := frames.read(2):
+                fields = codec.decode_fields(frames.read(int.from_bytes(head, "big")))
+                time.sleep(0.005)
+                peer.sendall(framed(codec.encode(sample_answer(codec.dialect) | {"11": fields["11"]})))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        generator = Generator("127.0.0.1", listener.getsockname()[1], 1, seed=1)
+        thread = threading.Thread(target=answer_slowly, args=(listener.accept()[0],))
+        thread.start()
+        outcome = generator.run(Order(window=40, seconds=0.15, warm_up_seconds=0.02, cards=5))
+        generator.close()
+        thread.join(10)
+    assert outcome.unanswered == 0
+    assert 39 < outcome.in_flight <= 40
 
 
 @pytest.mark.parametrize(

@@ -48,3 +48,28 @@ def test_young_tables_are_looked_up_by_key(database: Database, name: str) -> Non
         assert all("account_id" in look or "card_id" in look for look in looks), plan
 
     on(database, scenario)
+
+
+def test_what_was_read_is_not_looked_up_again_when_it_is_written(database: Database) -> None:
+    """An account and a usage are looked up once for each message; record_unit finds them by their places."""
+
+    async def scenario(counter: Counter) -> None:
+        clients = [await counter.client(10_000) for _ in range(3)]
+        unit, root = counter.unit(), await counter.root()
+
+        async def looks() -> dict[str, int]:
+            assert unit._connection is not None
+            await unit._connection.execute("SELECT pg_stat_force_next_flush()")
+            rows = await root.fetch(
+                "SELECT indexrelname, idx_scan FROM pg_stat_user_indexes"
+                " WHERE indexrelname IN ('account_pkey', 'limit_usage_pkey')"
+            )
+            return {row["indexrelname"]: row["idx_scan"] for row in rows}
+
+        await unit.run([counter.item(client, counter.request(client)) for client in clients])
+        before = await looks()
+        await unit.run([counter.item(client, counter.request(client)) for client in clients])
+        after = await looks()
+        assert {name: after[name] - before[name] for name in after} == {"account_pkey": 3, "limit_usage_pkey": 3}
+
+    on(database, scenario)
