@@ -115,7 +115,7 @@ class Generator:
         self._late = array("d")
         self._codes: Counter[bytes] = Counter()
         self._in_flight = 0
-        self._start_counting(0.0)
+        self._start_counting(time.perf_counter())
 
     def _start_counting(self, now: float) -> None:
         """From here on it is measured how many messages are in flight on average."""
@@ -141,7 +141,6 @@ class Generator:
         gc.collect()
         cpu = time.process_time()
         started = time.perf_counter()
-        self._start_counting(started)
         begin = started + order.warm_up_seconds
         end = begin + order.seconds
         drive = self._closed if order.rate is None else self._open

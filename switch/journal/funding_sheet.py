@@ -157,8 +157,9 @@ class Sheet:
             before = after
 
     def seen_that_counts(self) -> Seen:
-        """Of the accounts that must not have changed. Without entries, one that nothing was decided on, and whose open
-        holds were not all looked at, stays as it is: nobody who looked at it meanwhile has to decide again.
+        """What was seen, but of the accounts only those that must not have changed. Without entries, one that nothing
+        was decided on, and whose open holds were not all looked at, stays as it is: nobody who looked at it meanwhile
+        has to decide again.
         """
         booked = {booking.entry.account_id for booking in self.books.bookings}
         accounts = {
