@@ -143,16 +143,17 @@ class TopUps:
         """Until :meth:`close`. Raises ConfigurationError for a provider's file that can't be used."""
         async with AsyncExitStack() as stack:
             await self._outside.open(stack)
-            try:
-                async with trio.open_nursery() as nursery:
-                    for unit in self._units:
-                        nursery.start_soon(self._scribe.run, unit)
-                    self._nursery = nursery
+            async with trio.open_nursery() as nursery:
+                for unit in self._units:
+                    nursery.start_soon(self._scribe.run, unit)
+                self._nursery = nursery
+                try:
                     task_status.started()
                     await self._keep_driving(nursery)
-                    nursery.cancel_scope.cancel()
-            finally:
-                self._nursery = None
+                finally:
+                    # Before the nursery has ended: it takes no tasks from then on, and ordinary messages still come.
+                    self._nursery = None
+                nursery.cancel_scope.cancel()
             try:
                 await on_asyncio(self._keeper.keep_driving, self.owner, 0.0, 0)
             except (DatabaseUnavailable, JournalRefused) as exc:

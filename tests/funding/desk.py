@@ -131,6 +131,21 @@ class Desk:
                 for unit in units:
                     await on_asyncio(unit.close)
 
+    def arrival(self, request: Request, *, deadline_seconds: float = 8.0) -> Arrival:
+        """As it comes in by the line."""
+        seconds = deadline_seconds if request.kind.is_request else float("inf")
+        arrival = Arrival(
+            inbound=None,  # type: ignore[arg-type] -- the line does not look at it
+            request=request,
+            dialect=DIALECT,
+            route=self.line,
+            received_at=datetime.now(UTC),
+            received_monotonic=0.0,
+            deadline=trio.current_time() + seconds,
+        )
+        self.line.unsettled[id(arrival)] = trio.Event()
+        return arrival
+
     async def dies_at(self, point: str, client: Client, *, time: int = 1) -> bool:
         """A daemon gets a purchase and dies there, when it is there for the so many-th time; whether it came that far."""
         left = time
@@ -266,17 +281,7 @@ class Daemon:
 
     async def say(self, request: Request, *, deadline_seconds: float = 8.0) -> Arrival:
         """Hands a message over and goes on at once."""
-        seconds = deadline_seconds if request.kind.is_request else float("inf")
-        arrival = Arrival(
-            inbound=None,  # type: ignore[arg-type] -- the line does not look at it
-            request=request,
-            dialect=DIALECT,
-            route=self.desk.line,
-            received_at=datetime.now(UTC),
-            received_monotonic=0.0,
-            deadline=trio.current_time() + seconds,
-        )
-        self.desk.line.unsettled[id(arrival)] = trio.Event()
+        arrival = self.desk.arrival(request, deadline_seconds=deadline_seconds)
         await self.loop.intake(arrival)
         return arrival
 

@@ -22,6 +22,7 @@ class Portal(Generic[P]):
 
     def __init__(self, opening: Callable[[], AbstractAsyncContextManager[P]]) -> None:
         self._replies: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._broken: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(opening,), daemon=True)
         self._thread.start()
         self._token: trio.lowlevel.TrioToken
@@ -29,11 +30,12 @@ class Portal(Generic[P]):
         self._token, self._send = self._reply()
 
     def do(self, work: Callable[[P], Awaitable[T]]) -> T:
-        """Does it, and gives or raises what came of it; also what broke the place meanwhile."""
+        """Does it, and gives or raises what came of it; also what broke the place meanwhile, each time it is asked again."""
         try:
             self._token.run_sync_soon(self._send.send_nowait, work)
         except trio.RunFinishedError:
-            raise AssertionError("the place is closed, or broke: see what was raised before") from None
+            self._thread.join(_SECONDS_MAX)
+            raise self._broken or AssertionError("the place is closed") from None
         done: T = self._reply()
         return done
 
@@ -56,6 +58,7 @@ class Portal(Generic[P]):
         try:
             trio.run(self._main, opening)
         except BaseException as error:  # noqa: BLE001 -- raised in the test's thread
+            self._broken = error
             self._replies.put((None, error))
 
     async def _main(self, opening: Callable[[], AbstractAsyncContextManager[P]]) -> None:
