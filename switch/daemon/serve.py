@@ -241,10 +241,15 @@ async def _open_operations(rooms: _Rooms, background: trio.Nursery) -> str:
 
 
 async def _wait_for_database(rooms: _Rooms) -> bool:
-    """Waits until the database answers, and checks that it fits. False when the program is told to stop meanwhile."""
+    """Waits until the database answers, fits, and has a connection for each unit of work.
+
+    False when the program is told to stop meanwhile.
+    """
     while not rooms.drain.begun:
         try:
             await on_asyncio(_check_database, rooms.settings, rooms.programs)
+            for unit in rooms.units:
+                await on_asyncio(unit.prepare)
             return True
         except DatabaseUnavailable as exc:
             log.warning("waiting_for_database", error=str(exc))

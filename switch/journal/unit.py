@@ -59,6 +59,7 @@ _LOAD = "SELECT * FROM load_unit($1, $2, $3)"
 _RECORD_BESIDE = "SELECT record_beside($1, $2, $3, $4)"
 _UNDO_FUNDING = "SELECT undo_funding($1, $2)"
 _RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_NOTHING: Sequence[Sequence[object]] = [[]] * 9
 
 #: After a meeting with another writer.
 _LOCKED_UNITS = 16
@@ -238,6 +239,11 @@ class UnitOfWork:
         with self._under_watch():
             return await first_due(await self._connected())
 
+    async def prepare(self) -> None:
+        """Connects ahead of the first batch, which need not wait for it then. Raises DatabaseUnavailable."""
+        with self._under_watch():
+            await self._connected()
+
     async def close(self) -> None:
         """Closes the connection, if there is one."""
         if self._timer is not None:
@@ -252,6 +258,10 @@ class UnitOfWork:
             self._connection = await connect(
                 self._settings, self._dsn, application="switch unit of work", planner=BY_INDEX
             )
+            # An empty unit: asyncpg learns the types, and PostgreSQL plans. A batch would have to wait for that.
+            with translated():
+                await self._connection.fetch(_LOAD, [], [], False)
+                await self._connection.fetchval(_RECORD, *_NOTHING)
         return self._connection
 
     def _drop(self) -> None:

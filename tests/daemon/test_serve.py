@@ -121,6 +121,18 @@ def test_mutual_tls_from_the_settings_file_to_the_metrics(house: House) -> None:
 # ── the database
 
 
+def test_it_is_ready_when_all_its_connections_are(house: House) -> None:
+    async def units(connection: Connection) -> int:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'switch unit of work'"
+        found: int = await connection.fetchval(asked)
+        return found
+
+    before = house.ask(units, dsn=house.ready["database"])
+    with running(Daemon(house, "prepared")):
+        # [database] connections, and those of the withdrawals and of the expiry of holds.
+        assert house.ask(units, dsn=house.ready["database"]) - before == 4 + 2
+
+
 def test_it_waits_for_a_database_that_is_away(house: House, postgres: EmbeddedPostgres) -> None:
     postgres.stop()
     daemon = Daemon(house, "patient").launch()

@@ -13,6 +13,7 @@ from switch.contracts.errors import CommitUnknown, DatabaseUnavailable, Invarian
 from switch.contracts.message import Kind, Operation, StandIn
 from switch.contracts.reason import Reason
 from switch.issuer.books import Item
+from switch.journal.unit import UnitOfWork
 from tests.journal.counter import Client, Counter, on, reasons
 from tests.journal.proxy import proxy
 from tests.journal.server import Database
@@ -43,6 +44,24 @@ def test_a_batch_is_durable_when_it_returns(database: Database) -> None:
 def test_an_empty_batch_does_no_harm(database: Database) -> None:
     async def scenario(counter: Counter) -> None:
         assert await counter.unit().run([]) == []
+
+    on(database, scenario)
+
+
+def test_the_first_batch_of_a_prepared_unit_has_nothing_to_learn(database: Database) -> None:
+    async def statements(unit: UnitOfWork) -> set[str]:
+        assert unit._connection is not None
+        return {row[0] for row in await unit._connection.fetch("SELECT statement FROM pg_prepared_statements")}
+
+    async def scenario(counter: Counter) -> None:
+        client, unit = await counter.client(10_000), counter.unit()
+        await unit.prepare()
+        known = await statements(unit)
+        request = counter.request(client, Kind.AUTHORIZATION, 3_000)
+        assert reasons(await unit.run([counter.item(client, request)])) == ["approved"]
+        # Its own look at them is the one that is new.
+        assert {text for text in await statements(unit) - known if "pg_prepared_statements" not in text} == set()
+        assert len(await counter.table("journal_entry", client)) == 2
 
     on(database, scenario)
 
