@@ -17,7 +17,11 @@ _SYNCS = 40
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """``flush_us`` is the median of writing 8 kB and waiting for the disk (fdatasync), where the database lies."""
+    """``flush_us`` is the median of writing 8 kB and waiting for the disk (fdatasync), where the database lies.
+
+    ``writeback_seconds`` and ``expire_seconds``: how often Linux writes changed pages of files to the disk, and how old
+    those are (``vm.dirty_*_centisecs``); None on other systems. A commit waits behind what is written at once.
+    """
 
     cores: int
     cpu: str
@@ -27,6 +31,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     postgresql: str
     load_before: float  # one-minute load average when the benchmark began
     flush_us: float
+    writeback_seconds: float | None
+    expire_seconds: float | None
 
 
 def describe_machine(data: Path, postgresql: str) -> Machine:
@@ -40,6 +46,8 @@ def describe_machine(data: Path, postgresql: str) -> Machine:
         postgresql=postgresql,
         load_before=os.getloadavg()[0],
         flush_us=_flush_us(data),
+        writeback_seconds=_vm_seconds("dirty_writeback_centisecs"),
+        expire_seconds=_vm_seconds("dirty_expire_centisecs"),
     )
 
 
@@ -51,6 +59,13 @@ def _cpu_model() -> str:
     except OSError:
         pass  # not Linux: the architecture must do
     return platform.machine()
+
+
+def _vm_seconds(name: str) -> float | None:
+    try:
+        return int((Path("/proc/sys/vm") / name).read_text()) / 100
+    except OSError:
+        return None  # not Linux
 
 
 def _flush_us(data: Path) -> float:

@@ -118,6 +118,10 @@ class GrowthStage(msgspec.Struct, frozen=True, kw_only=True):
     books: BooksChecked
 
 
+#: Seconds; older pages than that come in bursts that show in the latencies.
+_EXPIRE_MAX = 1.0
+
+
 class GrowthReport(msgspec.Struct, frozen=True, kw_only=True):
     """``switch bench --rows``. ``memory_mib`` is the daemon's resident memory after so many messages."""
 
@@ -135,6 +139,12 @@ def machine_lines(machine: Machine, settings: dict[str, str]) -> Iterator[str]:
     yield f"{machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, {machine.system}"
     yield f"{machine.python}, PostgreSQL {machine.postgresql}, write and flush of 8 kB {machine.flush_us:.0f} us"
     yield f"load average before: {machine.load_before:.1f}"
+    if machine.writeback_seconds is not None and machine.expire_seconds is not None:
+        hint = ": in bursts that commits wait for, see systemd/switch.sysctl.conf"
+        yield (
+            f"Linux writes changed pages of files every {machine.writeback_seconds:g} s, when they are"
+            f" {machine.expire_seconds:g} s old{hint if machine.expire_seconds > _EXPIRE_MAX else ''}"
+        )
     yield "PostgreSQL: " + ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
