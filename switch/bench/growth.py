@@ -109,6 +109,7 @@ def run_growth(server: Server, course: GrowthCourse, *, connections: int, progre
             machine=machine,
             postgres_settings=server.told_settings(),
             connections=connections,
+            daemon_nice=stages[0][1].nice,
             stages=[
                 GrowthStage(
                     name=size.name,

@@ -19,6 +19,7 @@ __all__ = [
     "Load",
     "PeerLoad",
     "SpeedReport",
+    "daemon_line",
     "machine_lines",
     "table",
 ]
@@ -73,6 +74,7 @@ class SpeedReport(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     postgres_settings: dict[str, str]
     connections: int
+    daemon_nice: int
     trace_bytes: int
     windows: list[Load]
     pgbench: list[PeerLoad]
@@ -128,6 +130,7 @@ class GrowthReport(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     postgres_settings: dict[str, str]
     connections: int
+    daemon_nice: int
     stages: list[GrowthStage]
     memory_mib: list[tuple[int, float]]
     memory_growth: float  # from the first value, after the warm-up, to the last: 0.1 is 10 %
@@ -148,15 +151,16 @@ def machine_lines(machine: Machine, settings: dict[str, str]) -> Iterator[str]:
     yield "PostgreSQL: " + ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
+def daemon_line(connections: int, nice: int) -> str:
+    """How the daemon ran."""
+    return f"daemon with {connections} connection(s), nice {nice}"
+
+
 def table(report: SpeedReport | GrowthReport) -> str:
     """For people."""
     lines = _speed(report) if isinstance(report, SpeedReport) else _growth(report)
-    return "\n".join((*_machine(report.machine, report.postgres_settings, report.connections), *lines))
-
-
-def _machine(machine: Machine, settings: dict[str, str], connections: int) -> Iterator[str]:
-    yield from machine_lines(machine, settings)
-    yield f"daemon with {connections} connection(s)"
+    daemon = daemon_line(report.connections, report.daemon_nice)
+    return "\n".join((*machine_lines(report.machine, report.postgres_settings), daemon, *lines))
 
 
 def _loads(title: str, loads: Sequence[Load]) -> Iterator[str]:

@@ -105,6 +105,7 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
             machine=machine,
             postgres_settings=server.told_settings(),
             connections=connections,
+            daemon_nice=stage.nice,
             trace_bytes=run.peer.trace_bytes,
             windows=windows,
             pgbench=peers,

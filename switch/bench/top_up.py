@@ -70,6 +70,7 @@ def run_top_up(server: Server, course: TopUpCourse, *, connections: int, progres
             machine=machine,
             postgres_settings=dict(POSTGRES),
             connections=connections,
+            daemon_nice=stage.nice,
             course=course,
             closed=[median_beside(name, None, seen) for name, seen in run.closed.items()],
             half=[median_beside(name, run.half_rate, seen) for name, seen in run.half.items()],

@@ -10,7 +10,7 @@ import msgspec
 from simulators.bench.generator import Outcome
 from switch.bench.books import BooksChecked
 from switch.bench.machine import Machine
-from switch.bench.report import machine_lines
+from switch.bench.report import daemon_line, machine_lines
 
 __all__ = ["QUICK_TOP_UP", "Beside", "Cores", "Phase", "TopUpCourse", "TopUpReport", "median_beside", "top_up_table"]
 
@@ -78,6 +78,7 @@ class TopUpReport(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     postgres_settings: dict[str, str]
     connections: int
+    daemon_nice: int
     course: TopUpCourse
     closed: list[Beside]
     half: list[Beside]
@@ -144,6 +145,7 @@ def top_up_table(report: TopUpReport) -> str:
     head = "".join(f"{name:>{width}}" for name, width in (*columns, ("in flight", 10), ("p99 ms", 8)))
     lines = [
         *machine_lines(report.machine, report.postgres_settings),
+        daemon_line(report.connections, report.daemon_nice),
         "",
         f"{what} answers in {course.slow_seconds * 1e3:.0f} ms, or is dead",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,9 +19,9 @@ from switch.bench.filling import Size
 from switch.bench.growth import GrowthCourse, run_growth
 from switch.bench.plot import plot
 from switch.bench.processes import cpu_seconds, memory_of, tree_of
-from switch.bench.report import GrowthReport, SpeedReport, table
+from switch.bench.report import GrowthReport, SpeedReport, machine_lines, table
 from switch.bench.speed import QUICK, run_speed
-from switch.bench.stage import BenchFailed, Server, Stage
+from switch.bench.stage import NICE, BenchFailed, Server, Stage
 from switch.journal.connection import Connection
 
 SHORT = msgspec.structs.replace(
@@ -52,6 +53,30 @@ def report(server: Server) -> SpeedReport:
     made = run_speed(server, SHORT, connections=1, progress=told.append)
     assert told
     return made
+
+
+def test_the_daemon_runs_at_the_priority_of_its_unit(report: SpeedReport) -> None:
+    unit = (Path(__file__).parents[2] / "systemd" / "switch.service").read_text()
+    assert f"\nNice={NICE}\n" in unit
+    allowed = True
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+        except PermissionError:
+            allowed = False
+        finally:
+            process.kill()
+    assert report.daemon_nice == (NICE if allowed else os.getpriority(os.PRIO_PROCESS, 0))
+    assert f"nice {report.daemon_nice}" in table(report)
+
+
+def test_it_tells_of_pages_that_are_written_in_bursts(report: SpeedReport) -> None:
+    at_once = msgspec.structs.replace(report.machine, writeback_seconds=0.05, expire_seconds=0.05)
+    late = msgspec.structs.replace(report.machine, writeback_seconds=5.0, expire_seconds=30.0)
+    elsewhere = msgspec.structs.replace(report.machine, writeback_seconds=None, expire_seconds=None)
+    told = ["\n".join(machine_lines(machine, {})) for machine in (at_once, late, elsewhere)]
+    assert ["switch.sysctl.conf" in text for text in told] == [False, True, False]
+    assert ["changed pages" in text for text in told] == [True, True, False]
 
 
 def test_every_part_is_measured(report: SpeedReport) -> None:
