@@ -55,6 +55,7 @@ class Proxy:
         self._tasks.add(answers)
         records: tuple[bytes, ...] = ()
         in_transaction = False
+        prepared_for = False  # a unit of work records nothing when it has connected
         try:
             while data := await reader.read(65536):
                 if prepared := _PREPARED.search(data):
@@ -64,7 +65,9 @@ class Proxy:
                     in_transaction = True
                 # B is Bind: an empty portal name, then the statement's.
                 bound = data.startswith(b"B") and data[5:].startswith(records)
-                if data == _COMMIT or (bound and not in_transaction):
+                if bound and not prepared_for:
+                    prepared_for = True
+                elif data == _COMMIT or (bound and not in_transaction):
                     in_transaction = False
                     self.commits += 1
                     plan, self.plan = self.plan, Plan.FORWARD
