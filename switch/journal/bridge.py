@@ -4,19 +4,23 @@ A crossing costs about 0.1 ms, so cross once a batch with a whole unit of work, 
 threads were measured and are slower. Nothing else in the house imports trio_asyncio.
 
 trio-asyncio's loop takes a turn of trio's scheduler (and a system call) for every single callback, and a query has
-several. :func:`_hasten` has it take what waits in one turn. With one message in flight that saves a fifth of the
-daemon's CPU, at half of the maximum rate a third of the 99th percentile. It reaches for two names that trio-asyncio
-does not promise; its version is pinned, and a test notices when they are gone.
+several; where many sessions are busy, all of them have their turn in between. :func:`_hasten` has it take what waits
+in one turn, and :class:`_AtOnce` has no turn between a coroutine's start and its first query, or between PostgreSQL's
+reply and the query that follows it. Both reach for names that trio-asyncio does not promise; its version is pinned,
+and a test notices when they are gone.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 import trio_asyncio
+from sniffio import thread_local as library
 
 __all__ = ["asyncio_loop", "on_asyncio"]
 
@@ -35,6 +39,21 @@ async def asyncio_loop() -> AsyncIterator[None]:
         yield
 
 
+async def on_asyncio(function: Callable[[*Args], Awaitable[T]], *args: *Args) -> T:
+    """Runs an asyncio coroutine function from a trio task and gives back what it returns or raises.
+
+    Cancelling the trio task cancels the coroutine and waits for it to end.
+    """
+    loop = trio_asyncio.current_loop.get()
+
+    async def call() -> T:
+        return await function(*args)
+
+    future = loop.at_once(asyncio.ensure_future, call(), loop=loop)
+    result: T = await trio_asyncio.run_aio_future(future)
+    return result
+
+
 def _hasten(loop: trio_asyncio.TrioEventLoop) -> None:
     take_one = loop._main_loop_one  # noqa: SLF001 -- as said above
 
@@ -49,16 +68,66 @@ def _hasten(loop: trio_asyncio.TrioEventLoop) -> None:
     loop._main_loop_one = take_several  # noqa: SLF001 -- as said above
     # asyncio itself asks only in its debug mode whether a callback is a coroutine by mistake.
     loop._check_callback = _no_check  # noqa: SLF001 -- as said above
+    loop.at_once = at_once = _AtOnce(loop)
+    add_reader, synchronize = loop._add_reader, loop.synchronize  # noqa: SLF001 -- as said above
+    loop._add_reader = lambda fd, callback, *args: add_reader(fd, at_once, callback, *args)  # noqa: SLF001 -- as said above
+
+    async def wait_for_callbacks() -> None:
+        if not at_once.may_run:
+            await synchronize()
+
+    # After each event of a socket, for what it called soon. Mostly that has run by then.
+    loop.synchronize = wait_for_callbacks
 
 
 def _no_check(_callback: object, _method: str) -> None:
     """Takes any callback."""
 
 
-async def on_asyncio(function: Callable[[*Args], Awaitable[T]], *args: *Args) -> T:
-    """Runs an asyncio coroutine function from a trio task and gives back what it returns or raises.
+class _AtOnce:
+    """Calls a function, and then, in the same turn of the scheduler, what it called soon, and what that called soon.
 
-    Cancelling the trio task cancels the coroutine and waits for it to end.
+    They run in the order in which asyncio would run them: where the loop has something else to run first, they wait
+    for their turn behind it.
     """
-    result: T = await trio_asyncio.aio_as_trio(function)(*args)
-    return result
+
+    def __init__(self, loop: trio_asyncio.TrioEventLoop) -> None:
+        self._loop = loop
+        self._queue = loop._queue_handle  # noqa: SLF001 -- as said above
+        self._soon: deque[asyncio.Handle] | None = None  # while a call is under way
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the loop has nothing to run: its task waits for more."""
+        waiting: int = self._loop._q_recv.statistics().tasks_waiting_receive  # noqa: SLF001 -- as said above
+        return waiting > 0 and self._soon is None
+
+    def __call__(self, function: Callable[..., T], *args: object, **keywords: object) -> T:
+        """What ``function`` returns or raises."""
+        if not self.may_run:
+            return function(*args, **keywords)
+        loop, soon = self._loop, deque[asyncio.Handle]()
+        self._soon = soon
+        loop._queue_handle = self._take  # noqa: SLF001 -- as said above
+        before, library.name = library.name, "asyncio"
+        try:
+            result = function(*args, **keywords)
+            for _ in range(_CALLBACKS_PER_TURN):
+                if not soon:
+                    break
+                handle = soon.popleft()
+                if not handle.cancelled():
+                    handle._run()  # noqa: SLF001 -- as asyncio's own loops do
+        finally:
+            library.name = before
+            del loop._queue_handle  # noqa: SLF001 -- as said above
+            self._soon = None
+            for handle in soon:
+                self._queue(handle)
+        return result
+
+    def _take(self, handle: asyncio.Handle) -> Any:
+        if self._soon is None or type(handle) is not asyncio.Handle:  # timers, and tasks of trio's
+            return self._queue(handle)
+        self._soon.append(handle)
+        return handle

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 import trio_asyncio
 
 from switch.journal.bridge import asyncio_loop, on_asyncio
+
+Crossing = Callable[[Callable[[int], Awaitable[int]], int], Awaitable[int]]
 
 
 class Turns(trio.abc.Instrument):
@@ -28,21 +33,89 @@ async def many_callbacks(number: int) -> int:
     return number
 
 
-async def turns_for(number: int) -> int:
+async def many_replies(number: int) -> int:
+    """As many requests, each sent when the one before was answered, by a thread of its own."""
+    ours, theirs = socket.socketpair()
+
+    def answer() -> None:
+        with theirs:
+            while request := theirs.recv(1):
+                theirs.sendall(request)
+
+    peer = threading.Thread(target=answer)
+    peer.start()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    for _ in range(number):
+        writer.write(b"?")
+        assert await reader.readexactly(1) == b"?"
+    writer.close()
+    await writer.wait_closed()
+    peer.join()
+    return number
+
+
+async def as_it_comes(function: Callable[[int], Awaitable[int]], number: int) -> int:
+    """With trio-asyncio alone."""
+    result: int = await trio_asyncio.aio_as_trio(function)(number)
+    return result
+
+
+async def turns_for(cross: Crossing, function: Callable[[int], Awaitable[int]], number: int) -> int:
     turns = Turns()
     trio.lowlevel.add_instrument(turns)
-    assert await on_asyncio(many_callbacks, number) == number
+    assert await cross(function, number) == number
     trio.lowlevel.remove_instrument(turns)
     return turns.count
 
 
 async def test_a_turn_of_the_scheduler_takes_many_callbacks() -> None:
     async with trio_asyncio.open_loop():
-        slow = await turns_for(100)
+        slow = await turns_for(as_it_comes, many_callbacks, 100)
     async with asyncio_loop():
-        quick = await turns_for(100)
+        quick = await turns_for(on_asyncio, many_callbacks, 100)
     assert slow >= 100
     assert quick < 20
+
+
+async def test_the_next_request_leaves_in_the_turn_of_the_reply() -> None:
+    async with trio_asyncio.open_loop():
+        slow = await turns_for(as_it_comes, many_replies, 100)
+    async with asyncio_loop():
+        quick = await turns_for(on_asyncio, many_replies, 100)
+    assert slow >= 300
+    # One for each reply; a few more to begin and to end.
+    assert quick < 150
+
+
+async def test_a_coroutine_begins_in_the_turn_that_calls_it() -> None:
+    turns = Turns()
+
+    async def begin() -> int:
+        return turns.count
+
+    async with asyncio_loop():
+        await on_asyncio(many_callbacks, 1)
+        trio.lowlevel.add_instrument(turns)
+        called = turns.count
+        assert await on_asyncio(begin) == called
+        trio.lowlevel.remove_instrument(turns)
+
+
+async def test_what_was_called_before_comes_before() -> None:
+    seen: list[str] = []
+
+    async def called() -> None:
+        asyncio.get_running_loop().call_soon(seen.append, "third")
+        seen.append("second")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        seen.append("fourth")
+
+    async with asyncio_loop():
+        await on_asyncio(many_callbacks, 1)
+        trio_asyncio.current_loop.get().call_soon(seen.append, "first")
+        await on_asyncio(called)
+    assert seen == ["first", "second", "third", "fourth"]
 
 
 async def test_other_tasks_get_their_turn_between_many_callbacks() -> None:
