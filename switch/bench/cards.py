@@ -28,7 +28,7 @@ __all__ = ["BALANCE_MINOR", "CardRange", "issue_cards"]
 #: What every card has to spend: no benchmark gets to its end.
 BALANCE_MINOR = 10**12
 _CHUNK = 20_000
-_ACCOUNT_COLUMNS = ("account_id", "currency", "posted", "seq", "head_hash", "expiry_due")
+_ACCOUNT_COLUMNS = ("account_id", "currency", "posted", "seq", "head_hash", "expiry_due", "usage_card_id", "usage_day")
 _CARD_COLUMNS = (
     "card_id",
     "account_id",
@@ -85,25 +85,24 @@ def issue_cards(stage: Stage, cards: CardRange, progress: Callable[[float], None
             await connection.execute(
                 f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), (SELECT max({column}) FROM {table}))"  # noqa: S608 - constants, as said
             )
-        await connection.execute("ANALYZE account, card, journal_entry, limit_usage")
+        await connection.execute("ANALYZE account, card, journal_entry")
 
     stage.server.ask(stage.database, work)
 
 
 class _Rows(msgspec.Struct, frozen=True):
-    """Of the four tables, columns in the order of the constants above, or of the table."""
+    """Of the three tables, columns in the order of the constants above, or of the table."""
 
     accounts: list[tuple[object, ...]]
     cards: list[tuple[object, ...]]
     entries: list[tuple[object, ...]]
-    usages: list[tuple[object, ...]]
 
 
 def _rows(vault: PanVault, cards: CardRange, numbers: range) -> _Rows:
     now = datetime.now(UTC)
     now_us = microseconds(now)
-    yesterday, due = now.date() - timedelta(days=1), now + timedelta(days=1) if cards.used else None
-    rows = _Rows([], [], [], [])
+    yesterday, due = now.date() - timedelta(days=1), now + timedelta(days=1)
+    rows = _Rows([], [], [])
     for number in numbers:
         card_id, account_id = number + 1, (number + 1) * cards.stride
         pan = Pan(card_number(number))
@@ -115,9 +114,8 @@ def _rows(vault: PanVault, cards: CardRange, numbers: range) -> _Rows:
             entry = book(fresh, Movement(EntryKind.LOAD, Side.FUNDING, Side.AVAILABLE, cards.balance_minor))
             seq, head = entry.seq, entry_hash(entry, "load", key, now_us, now_us, GENESIS)
             rows.entries.append(entry_row(ChainedEntry(entry, "load", key, now, now, GENESIS, head)))
-        rows.accounts.append((account_id, "JPY", cards.balance_minor, seq, head, due))
-        if cards.used:
-            rows.usages.append((account_id, card_id, yesterday, 0, 0, 0, 0, 0, 0))
+        used = (due, card_id, yesterday) if cards.used else (None, None, None)
+        rows.accounts.append((account_id, "JPY", cards.balance_minor, seq, head, *used))
         sealed = vault.encrypt(pan, card_id, secrets.token_bytes(NONCE_BYTES))
         rows.cards.append(
             (card_id, account_id, lookup, sealed, pan.masked, "plain", EXPIRY, "101", "active", cards.locked)
@@ -130,4 +128,3 @@ async def _copy(connection: Connection, rows: _Rows) -> None:
         await connection.copy_records_to_table("account", records=rows.accounts, columns=_ACCOUNT_COLUMNS)
         await connection.copy_records_to_table("card", records=rows.cards, columns=_CARD_COLUMNS)
         await connection.copy_records_to_table("journal_entry", records=rows.entries)
-        await connection.copy_records_to_table("limit_usage", records=rows.usages)

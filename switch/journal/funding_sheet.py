@@ -12,7 +12,7 @@ from switch.issuer.case import Decision, Step
 from switch.issuer.program import Program
 from switch.issuer.stored import StoredMessage
 from switch.journal.funding_rows import AttemptRow, MoveRow, SourceRow, UsageRow
-from switch.journal.rows import Row, Seen, account_of, stored_of
+from switch.journal.rows import Row, Seen, account_of, seen_of, stored_of
 
 __all__ = ["Change", "Move", "Order", "Park", "Parked", "Path", "Planner", "Purchase", "Result", "Sheet", "Short"]
 
@@ -115,7 +115,7 @@ class Sheet:
         account_id = row["account_id"]
         if account_id not in self.books.accounts:
             self.books.accounts[account_id] = account_of(row)
-            self._seen.accounts[account_id] = row["version"], row["place"]
+            self._seen.accounts[account_id] = seen_of(row)
         self.books.stored[account_id, stored.key] = stored
         self._purchases[account_id, stored.key, attempt.turn] = attempt, stored, row["advised"]
 

@@ -39,7 +39,7 @@ _LOCK = "SELECT lock_funding($1, $2)"
 _LOOK = """
     SELECT f.attempt, m.message,
            a.account_id, a.currency, a.posted, a.held, a.floor, a.seq, a.head_hash, a.bonus_posted, a.bonus_held,
-           a.xmin::text::bigint AS version, a.ctid AS place,
+           a.xmin::text::bigint AS version, a.ctid AS place, a.usage_card_id,
            -- The network has decided the purchase itself, or was told so by the acquirer: since it was parked, or
            -- before, while it waited for its turn; references come again after days at the earliest. Each look-up has
            -- an index of its own: an account's messages are many.
@@ -76,8 +76,8 @@ _LOOK = """
 """
 _RECORD_STEP = "SELECT record_funding($1, $2)"
 # The account first, as everywhere: its lock is what others wait for.
-_RECORD_ALL = """SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9), record_beside($10, $11, $12, $13),
-    record_funding($14, $15), retrace_topped_up($16)
+_RECORD_ALL = """SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), record_beside($11, $12, $13, $14),
+    record_funding($15, $16), retrace_topped_up($17)
 """
 
 

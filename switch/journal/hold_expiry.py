@@ -19,9 +19,10 @@ __all__ = ["DueHolds", "Swept", "due_holds", "first_due", "load_open_holds", "lo
 
 _LOCK_DUE = "SELECT * FROM lock_due($1, $2)"
 _OPEN_HOLDS = """
-    SELECT h AS hold, c.program, u AS usage
-      FROM hold h JOIN card c USING (card_id) LEFT JOIN limit_usage u ON u.account_id = h.account_id
-                                                                      AND u.card_id = h.card_id
+    SELECT h AS hold, c.program, u.usage
+      FROM hold h JOIN card c USING (card_id) LEFT JOIN LATERAL (
+           SELECT x AS usage FROM limit_usage x WHERE x.account_id = h.account_id AND x.card_id = h.card_id LIMIT 1
+           ) u ON true
      WHERE h.account_id = ANY ($1) AND h.state = 'open'
 """
 _DUE = """

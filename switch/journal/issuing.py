@@ -15,7 +15,8 @@ from switch.issuer.books import Notice
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
 from switch.journal.clearing_rows import notice_row
 from switch.journal.connection import Connection, translated
-from switch.journal.rows import account_of, entry_row
+from switch.journal.rows import account_of, entry_row, seen_of, version_row
+from switch.journal.unit_load import load_unit
 
 __all__ = [
     "NewCard",
@@ -150,8 +151,7 @@ async def load_account(
             raise LookupError("there is no such card")
         key = hashlib.blake2b(f"load\x1f{reference}".encode(), key=own_lookup, digest_size=16).digest()
         async with connection.transaction():
-            row = await connection.fetchrow("SELECT * FROM load_unit($1, $2, true)", [own_lookup], [key])
-            assert row is not None, "load_unit gives one row for each look-up value"
+            (row,) = await load_unit(connection, [own_lookup], [key], lock=True)
             account = account_of(row)
             booked = await connection.fetchval(
                 "SELECT amount FROM journal_entry WHERE account_id = $1 AND cause = 'load' AND cause_key = $2",
@@ -172,9 +172,9 @@ async def load_account(
             digest = entry_hash(entry, "load", key, now_us, now_us, account.head_hash)
             chained = ChainedEntry(entry, "load", key, now, now, account.head_hash, digest)
             await connection.fetchval(
-                "SELECT record_unit($1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', $2)",
+                "SELECT record_unit($1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', $2)",
                 [entry_row(chained)],
-                [(account.account_id, row["version"], row["place"])],
+                [version_row(account.account_id, seen_of(row), None)],
             )
             available = entry.posted_after - entry.held_after
             if account.recovering and available >= account.floor_minor:

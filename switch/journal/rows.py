@@ -21,6 +21,7 @@ __all__ = [
     "Place",
     "Row",
     "Seen",
+    "SeenAccount",
     "account_of",
     "amendment_row",
     "card_of",
@@ -30,10 +31,12 @@ __all__ = [
     "hold_of",
     "hold_row",
     "message_row",
+    "seen_of",
     "stored_of",
     "trace_json",
     "usage_of",
     "usage_row",
+    "version_row",
 ]
 
 
@@ -49,13 +52,21 @@ class Row(Protocol):
 Place: TypeAlias = tuple[int, int]
 
 
+class SeenAccount(NamedTuple):
+    """A row of ``account``."""
+
+    version: int  # the transaction that wrote it
+    place: Place
+    usage_card_id: int | None  # whose counters stand in it
+
+
 class Seen(NamedTuple):
     """The rows that a batch was decided on: record_unit finds them again by their places, and refuses the batch where
     an account is not what it was.
     """
 
-    accounts: dict[int, tuple[int, Place]]  # version (the transaction that wrote the row) and place
-    usages: dict[int, Place]  # by card
+    accounts: dict[int, SeenAccount]
+    usages: dict[int, Place]  # by card, where its counters stand in a row of their own
 
 
 _KIND = {str(kind): kind for kind in Kind}
@@ -97,6 +108,30 @@ def card_of(row: Row) -> Card:
         None
         if credential_id is None
         else Credential(credential_id, _CARD_STATUS[row["credential_status"]], row["network"]),
+    )
+
+
+def seen_of(row: Row) -> SeenAccount:
+    """From an account's version, place and ``usage_card_id``."""
+    return SeenAccount(row["version"], row["place"], row["usage_card_id"])
+
+
+def version_row(account_id: int, seen: SeenAccount, usage: Usage | None) -> tuple[object, ...]:
+    """A value of the type ``account_version``; without ``usage`` the counters in the account's row stay as they are."""
+    if usage is None:
+        return account_id, seen.version, seen.place, None, None, None, None, None, None, None, None
+    return (
+        account_id,
+        seen.version,
+        seen.place,
+        usage.card_id,
+        usage.day,
+        usage.day_minor,
+        usage.day_count,
+        usage.month_minor,
+        usage.month_count,
+        usage.lifetime_minor,
+        usage.lifetime_count,
     )
 
 

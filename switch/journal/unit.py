@@ -19,6 +19,7 @@ Everything runs as one coroutine on the asyncio side, so that the bridge is cros
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,8 +30,10 @@ from switch.contracts.message import Kind
 from switch.issuer.account import Account
 from switch.issuer.books import Booking, Books, Item
 from switch.issuer.case import Decision, SecurityCodePort
+from switch.issuer.hold import Hold
 from switch.issuer.matching import TOMBSTONE_LIFE
 from switch.issuer.program import Program
+from switch.issuer.usage import Usage
 from switch.journal.chain import ChainedEntry, entry_hash, microseconds
 from switch.journal.clearing_load import load_clearing
 from switch.journal.clearing_rows import change_row, item_row, notice_row
@@ -47,19 +50,21 @@ from switch.journal.rows import (
     entry_row,
     hold_row,
     message_row,
+    seen_of,
     stored_of,
     usage_of,
     usage_row,
+    version_row,
 )
 from switch.journal.tombstones import load_tombstones
+from switch.journal.unit_load import load_unit
 
 __all__ = ["UnitOfWork", "beside_values", "unit_values"]
 
-_LOAD = "SELECT * FROM load_unit($1, $2, $3)"
 _RECORD_BESIDE = "SELECT record_beside($1, $2, $3, $4)"
 _UNDO_FUNDING = "SELECT undo_funding($1, $2)"
-_RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-_NOTHING: Sequence[Sequence[object]] = [[]] * 9
+_RECORD = "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+_NOTHING: Sequence[Sequence[object]] = [[]] * 10
 
 #: After a meeting with another writer.
 _LOCKED_UNITS = 16
@@ -230,7 +235,7 @@ class UnitOfWork:
         for account_id in books.accounts:
             books.expire_due(account_id)
         books.check_invariants(loaded)
-        seen = Seen({row["account_id"]: (row["version"], row["place"]) for row in rows}, {})
+        seen = Seen({row["account_id"]: seen_of(row) for row in rows}, {})
         await self._record_whole(connection, books, seen, begun=True)
         return books.holds_expired
 
@@ -260,7 +265,7 @@ class UnitOfWork:
             )
             # An empty unit: asyncpg learns the types, and PostgreSQL plans. A batch would have to wait for that.
             with translated():
-                await self._connection.fetch(_LOAD, [], [], False)
+                await load_unit(self._connection, [], [], lock=False)
                 await self._connection.fetchval(_RECORD, *_NOTHING)
         return self._connection
 
@@ -272,7 +277,8 @@ class UnitOfWork:
 
     async def _load(self, connection: Connection, items: Sequence[Item], *, lock: bool) -> tuple[Books, Seen]:
         """The books, and the rows that they come from."""
-        rows = await connection.fetch(_LOAD, [item.pan_lookup for item in items], [item.key for item in items], lock)
+        lookups, keys = [item.pan_lookup for item in items], [item.key for item in items]
+        rows = await load_unit(connection, lookups, keys, lock=lock)
         self._moment = self._clock()
         books = Books(self._programs, self._security, self._moment)
         seen = Seen({}, {})
@@ -285,10 +291,11 @@ class UnitOfWork:
                 books.cards[item.pan_lookup] = card
                 if account_id not in books.accounts:
                     books.accounts[account_id] = account_of(row)
-                    seen.accounts[account_id] = row["version"], row["place"]
+                    seen.accounts[account_id] = seen_of(row)
                 if row["day"] is not None:
                     books.usages[card.card_id] = usage_of(row)
-                    seen.usages[card.card_id] = row["usage_place"]
+                    if row["usage_place"] is not None:
+                        seen.usages[card.card_id] = row["usage_place"]
                 if row["tombstones"]:
                     with_tombstones.add(account_id)
                 if (due := row["expiry_due"]) is not None and due <= self._moment:
@@ -331,13 +338,14 @@ class UnitOfWork:
 def unit_values(books: Books, seen: Seen) -> tuple[object, ...]:
     """What ``record_unit`` takes."""
     now = books.now
+    entries = chain(books.bookings, books.accounts, now)
+    beginnings, steps = _beginnings(entries, books.hold_steps)
+    own, further = _usages(books, seen)
     return (
-        [entry_row(chained) for chained in chain(books.bookings, books.accounts, now)],
-        [
-            usage_row(account_id, usage, seen.usages.get(usage.card_id))
-            for account_id, usage in books.changed_usages.values()
-        ],
-        [hold_row(hold) for hold in books.hold_steps],
+        [entry_row(chained) for chained in entries],
+        [usage_row(account_id, usage, seen.usages.get(usage.card_id)) for account_id, usage in further],
+        [hold_row(hold) for hold in beginnings],
+        [hold_row(hold) for hold in steps],
         # In key order: two daemons that store the same messages of unknown cards must not wait for each other.
         [
             message_row(message, decision, item.request, now)
@@ -347,8 +355,40 @@ def unit_values(books: Books, seen: Seen) -> tuple[object, ...]:
         [amendment_row(message, books.unheard.get(ref, 0)) for ref, message in books.amended_messages.items()],
         [concern_row(concern, now) for concern in books.concerns],
         [(account_id, now + TOMBSTONE_LIFE) for account_id in books.accounts_with_new_tombstones],
-        [(account_id, version, place) for account_id, (version, place) in seen.accounts.items()],
+        [version_row(account_id, account, own.get(account_id)) for account_id, account in seen.accounts.items()],
     )
+
+
+def _beginnings(entries: Sequence[ChainedEntry], steps: Sequence[Hold]) -> tuple[list[Hold], list[Hold]]:
+    """Purchases that begin in this batch and take no further step in it, and the steps of all others, in order."""
+    begun = {
+        (entry.account_id, entry.seq)
+        for entry in (chained.entry for chained in entries)
+        if entry.movement.hold_id == entry.seq
+    }
+    count = Counter([(hold.account_id, hold.hold_id) for hold in steps])
+    beginnings: list[Hold] = []
+    others: list[Hold] = []
+    for hold in steps:
+        purchase = (hold.account_id, hold.hold_id)
+        (beginnings if purchase in begun and count[purchase] == 1 else others).append(hold)
+    return beginnings, others
+
+
+def _usages(books: Books, seen: Seen) -> tuple[dict[int, Usage], list[tuple[int, Usage]]]:
+    """Changed usages that stand in their account's row, by account, and those that have rows of their own.
+
+    The first card of an account that spends takes the account's row.
+    """
+    own: dict[int, Usage] = {}
+    further: list[tuple[int, Usage]] = []
+    for account_id, usage in books.changed_usages.values():
+        first = own[account_id].card_id if account_id in own else seen.accounts[account_id].usage_card_id
+        if first in (None, usage.card_id):
+            own[account_id] = usage
+        else:
+            further.append((account_id, usage))
+    return own, further
 
 
 def beside_values(books: Books) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ import pytest
 from switch.contracts.errors import JournalRefused
 from switch.journal import issuing, reads
 from switch.journal.connection import BY_INDEX, connect
+from switch.journal.unit_load import load_unit
 from tests.journal.counter import Client, Counter, on
 from tests.journal.server import Database
 
@@ -171,7 +172,7 @@ async def looks(counter: Counter, by: Client, lock: bool) -> dict[str, int]:
     try:
         async with daemon.transaction():
             keys = [bytes([number]) * 16 for number in range(10)]
-            await daemon.fetch("SELECT * FROM load_unit($1, $2, $3)", [by.lookup] * 10, keys, lock)
+            await load_unit(daemon, [by.lookup] * 10, keys, lock=lock)
             # Of this connection alone: it has not reported its counts yet.
             rows = await daemon.fetch(
                 "SELECT relname, seq_scan, idx_scan FROM pg_stat_xact_user_tables"

@@ -107,7 +107,7 @@ async def both_ways(
 async def comparable(counter: Counter, name: str, client: Client) -> list[dict[str, Any]]:
     own = {"account_id", "card_id", "key", "cause_key", "prev_hash", "hash", "head_hash", "answer", "trace"}
     own |= {"begun_by", "approval_code", "record", "acquirer_reference", "at", "booked_at", "retrieval_reference"}
-    own |= {"stan", "fingerprint", "request", "original_stan"}
+    own |= {"stan", "fingerprint", "request", "original_stan", "usage_card_id"}
     rows = await counter.table(name, client)
     kept = [{column: value for column, value in row.items() if column not in own} for row in rows]
     return sorted(kept, key=lambda row: msgspec.json.encode(row, order="sorted"))

@@ -24,11 +24,23 @@ AT = datetime(2026, 6, 15, 3, tzinfo=UTC)
 
 async def record(connection: Connection, **parts: list[Any]) -> None:
     """Calls the door with the parts that are given, the others empty; the versions are those of the entries' accounts."""
-    names = ("entries", "usages", "holds", "messages", "repeats", "amendments", "concerns", "tombstones", "versions")
+    names = (
+        "entries",
+        "usages",
+        "beginnings",
+        "holds",
+        "messages",
+        "repeats",
+        "amendments",
+        "concerns",
+        "tombstones",
+        "versions",
+    )
     assert parts.keys() <= set(names)
     parts.setdefault("versions", await versions(connection, *{row[0] for row in parts.get("entries", [])}))
+    parts["versions"] = [version if len(version) > 3 else (*version, *[None] * 8) for version in parts["versions"]]
     await connection.execute(
-        "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9)", *(parts.get(name, []) for name in names)
+        "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", *(parts.get(name, []) for name in names)
     )
 
 
@@ -137,7 +149,7 @@ def test_an_account_that_lies_elsewhere_now_refuses_the_batch(database: Database
     on(database, scenario)
 
 
-def test_usages_are_stored_wherever_they_lie(database: Database) -> None:
+def test_further_usages_are_stored_wherever_they_lie(database: Database) -> None:
     """By their place where they are there still, by their key where not; new ones beside them."""
 
     async def scenario(counter: Counter) -> None:
@@ -145,7 +157,7 @@ def test_usages_are_stored_wherever_they_lie(database: Database) -> None:
         daemon, root = await counter.connection("switch_daemon"), await counter.root()
 
         async def places() -> dict[int, Place]:
-            return {row[0]: row[1] for row in await root.fetch("SELECT card_id, ctid FROM limit_usage")}
+            return {row[0]: row[1] for row in await root.fetch("SELECT card_id, ctid FROM further_limit_usage")}
 
         async def store(figure: int, known: dict[int, Place], *some: Client) -> None:
             await record(
@@ -156,7 +168,7 @@ def test_usages_are_stored_wherever_they_lie(database: Database) -> None:
                 ],
             )
             for number, one in enumerate(some):
-                stored = await root.fetchrow("SELECT * FROM limit_usage WHERE card_id = $1", one.card_id)
+                stored = await root.fetchrow("SELECT * FROM further_limit_usage WHERE card_id = $1", one.card_id)
                 assert stored is not None
                 assert tuple(stored.values()) == (one.account_id, one.card_id, AT.date(), *[figure + number] * 6)
 
@@ -176,6 +188,30 @@ def test_usages_are_stored_wherever_they_lie(database: Database) -> None:
         }
         await store(60, crossed, third, second, first)  # in each other's places
         assert len(await places()) == 3
+
+    on(database, scenario)
+
+
+def test_an_account_keeps_the_counters_of_one_card(database: Database) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+
+        async def count(card_id: int, figure: int) -> None:
+            (version,) = await versions(daemon, client.account_id)
+            await record(daemon, versions=[(*version, card_id, AT.date(), *[figure] * 6)])
+
+        await count(client.card_id, 1)
+        await count(client.card_id, 2)
+        await record(daemon, versions=await versions(daemon, client.account_id))  # leaves them as they are
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await count(client.card_id + 1, 3)
+        assert refused.value.sqlstate == "SW001"
+        with pytest.raises(asyncpg.CheckViolationError):
+            await count(client.card_id, -1)
+        rows = await root.fetch("SELECT * FROM limit_usage WHERE account_id = $1", client.account_id)
+        stored = [tuple(row.values()) for row in rows]
+        assert stored == [(client.account_id, client.card_id, AT.date(), *[2] * 6)]
 
     on(database, scenario)
 
@@ -300,6 +336,30 @@ def test_every_step_of_a_purchase_is_allowed_or_refused_as_the_table_says(databa
     on(database, scenario)
 
 
+@pytest.mark.parametrize("state", HoldState)
+def test_a_purchase_begins_as_the_table_says(database: Database, state: HoldState) -> None:
+    async def scenario(counter: Counter) -> None:
+        client = await counter.client(1_000)
+        daemon, root = await counter.connection("switch_daemon"), await counter.root()
+        account = await loaded(counter, client)
+        number = account.seq + 1
+        begins = {
+            "entries": [entry_row(beginning(account))],
+            "beginnings": [hold_row(a_hold(client, number, state))],
+        }
+        if (None, state) in TRANSITIONS:
+            await record(daemon, **begins)
+        else:
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await record(daemon, **begins)
+            assert refused.value.sqlstate == "SW001"
+            assert await loaded(counter, client) == account
+        stored = await root.fetchval("SELECT state FROM hold WHERE account_id = $1", client.account_id)
+        assert stored == (str(state) if (None, state) in TRANSITIONS else None)
+
+    on(database, scenario)
+
+
 def beginning(account: Account) -> ChainedEntry:
     """The next entry, which begins a purchase: that has its number."""
     chained = entry(account)
@@ -334,7 +394,8 @@ def test_a_purchase_that_its_batch_begins_takes_its_steps_from_nothing(database:
     on(database, scenario)
 
 
-def test_a_purchase_that_is_there_can_not_begin_again(database: Database) -> None:
+@pytest.mark.parametrize("way", ["beginnings", "holds"])
+def test_a_purchase_that_is_there_can_not_begin_again(database: Database, way: str) -> None:
     async def scenario(counter: Counter) -> None:
         client = await counter.client(1_000)
         daemon, root = await counter.connection("switch_daemon"), await counter.root()
@@ -343,7 +404,7 @@ def test_a_purchase_that_is_there_can_not_begin_again(database: Database) -> Non
         hold = hold_row(a_hold(client, number, HoldState.OPEN))
         await root.execute("INSERT INTO hold SELECT ($1::hold).*", hold)
         with pytest.raises(asyncpg.UniqueViolationError, match="hold_pkey"):
-            await record(daemon, entries=[entry_row(beginning(account))], holds=[hold])
+            await record(daemon, entries=[entry_row(beginning(account))], **{way: [hold]})
         assert await loaded(counter, client) == account
 
     on(database, scenario)

@@ -26,7 +26,9 @@ def test_no_role_writes_to_any_table(database: Database, role: str) -> None:
         connection = await counter.connection(role)
         root = await counter.root()
         names = await tables(counter)
-        assert {"account", "card", "credential", "hold", "journal_entry", "message_key", "limit_usage"} <= set(names)
+        assert {"account", "card", "credential", "hold", "journal_entry", "message_key", "further_limit_usage"} <= set(
+            names
+        )
         for name in names:
             column = await root.fetchval(
                 "SELECT column_name FROM information_schema.columns"
@@ -80,7 +82,7 @@ def test_who_may_look_a_number_up(database: Database, role: str, sees: bool) -> 
 
 
 DAEMON = {
-    "load_unit",
+    "lock_accounts",
     "record_unit",
     "record_beside",
     "lock_due",

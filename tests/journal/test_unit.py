@@ -138,7 +138,7 @@ async def same_as_one_by_one(counter: Counter, *sizes: str) -> None:
 async def comparable(counter: Counter, client: Client) -> dict[str, list[str]]:
     """The account's rows without what names the account, the card or comes from their ids."""
     own = {"account_id", "card_id", "key", "cause_key", "prev_hash", "hash", "head_hash", "answer", "trace"}
-    own |= {"begun_by", "approval_code"}
+    own |= {"begun_by", "approval_code", "usage_card_id"}
     tables = await counter.snapshot(client)
     return {
         name: sorted(repr({column: value for column, value in row.items() if column not in own}) for row in rows)

@@ -293,7 +293,7 @@ def _emptied(text: str, assignments: str) -> Do:
     def act(stage: Stage) -> None:
         async def work(connection: Connection) -> None:
             await connection.execute(
-                f"UPDATE limit_usage SET {assignments} WHERE account_id = $1",  # the two texts above
+                f"UPDATE account SET {assignments} WHERE account_id = $1",  # the two texts above
                 stage.card.account_id,
             )
 
