@@ -38,7 +38,7 @@ async def record(connection: Connection, **parts: list[Any]) -> None:
     )
     assert parts.keys() <= set(names)
     parts.setdefault("versions", await versions(connection, *{row[0] for row in parts.get("entries", [])}))
-    parts["versions"] = [version if len(version) > 3 else (*version, *[None] * 8) for version in parts["versions"]]
+    parts["versions"] = [version if len(version) > 3 else (*version, *[None] * 9) for version in parts["versions"]]
     await connection.execute(
         "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", *(parts.get(name, []) for name in names)
     )
@@ -199,7 +199,7 @@ def test_an_account_keeps_the_counters_of_one_card(database: Database) -> None:
 
         async def count(card_id: int, figure: int) -> None:
             (version,) = await versions(daemon, client.account_id)
-            await record(daemon, versions=[(*version, card_id, AT.date(), *[figure] * 6)])
+            await record(daemon, versions=[(*version, None, card_id, AT.date(), *[figure] * 6)])
 
         await count(client.card_id, 1)
         await count(client.card_id, 2)

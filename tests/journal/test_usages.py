@@ -67,7 +67,7 @@ def test_every_card_of_an_account_is_counted_by_itself(database: Database, toget
     on(database, scenario)
 
 
-def test_what_expires_is_given_back_to_the_card_that_spent_it(database: Database) -> None:
+def test_what_expires_is_given_back_to_the_card_that_spent_it(postgres: Server) -> None:
     async def scenario(counter: Counter) -> None:
         counter.now = counter.clock()
         first = await counter.client(10_000)
@@ -85,7 +85,7 @@ def test_what_expires_is_given_back_to_the_card_that_spent_it(database: Database
         assert await spent(counter, first) == {first.card_id: (0, 0), second.card_id: (0, 0)}
         assert await rows_of_their_own(counter, first) == [second.card_id]
 
-    on(database, scenario)
+    on(postgres.migrated(), scenario)
 
 
 def test_counters_from_before_stay_what_they_are(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:

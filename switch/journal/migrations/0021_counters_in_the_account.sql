@@ -41,6 +41,7 @@ DROP FUNCTION record_unit(journal_entry[], usage_change[], hold[], message_key[]
 DROP FUNCTION load_unit(bytea[], bytea[], boolean);
 DROP FUNCTION lock_due(timestamptz, integer);
 ALTER TYPE account_version
+    ADD ATTRIBUTE expires_at timestamptz,  -- the first deadline of holds that the batch opens
     ADD ATTRIBUTE usage_card_id bigint, ADD ATTRIBUTE usage_day date,
     ADD ATTRIBUTE day_minor bigint, ADD ATTRIBUTE day_count bigint,
     ADD ATTRIBUTE month_minor bigint, ADD ATTRIBUTE month_count bigint,
@@ -62,7 +63,8 @@ AS $$
 $$;
 
 -- record_unit as in 0019, but: an account's own counters are written with its row; purchases that begin in this batch and take no
--- further step in it come by themselves (beginnings), which most do; one order for all aggregates of moved.
+-- further step in it come by themselves (beginnings), which most do; deadlines come with the account's version; one order for
+-- all aggregates of moved.
 CREATE FUNCTION record_unit(
     entries journal_entry[], usages usage_change[], beginnings hold[], holds hold[], messages message_key[],
     repeats message_ref[], amendments message_amendment[], concerns concern[], tombstones new_tombstone[],
@@ -104,17 +106,12 @@ BEGIN
                      NULL::bigint AS month_count, NULL::bigint AS lifetime_minor, NULL::bigint AS lifetime_count
                 FROM unnest(entries) e
               UNION ALL
-              SELECT v.account_id, v.version, v.place, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                     v.usage_card_id, v.usage_day, v.day_minor, v.day_count, v.month_minor, v.month_count,
+              SELECT v.account_id, v.version, v.place, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                     v.expires_at, v.usage_card_id, v.usage_day, v.day_minor, v.day_count, v.month_minor, v.month_count,
                      v.lifetime_minor, v.lifetime_count
                 FROM unnest(versions) v
-              UNION ALL
-              SELECT h.account_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.expires_at,
-                     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-                FROM unnest(beginnings || holds) h WHERE h.state = 'open'
           ) x
          GROUP BY x.account_id
-        HAVING count(x.version) + count(x.seq) > 0
     ), changed AS (
         UPDATE account a
            SET posted = coalesce(m.posted_after, a.posted), held = coalesce(m.held_after, a.held),
