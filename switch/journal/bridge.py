@@ -16,7 +16,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar, TypeVarTuple
+from functools import partial
+from typing import TypeVar, TypeVarTuple
 
 import trio
 import trio_asyncio
@@ -44,12 +45,18 @@ async def on_asyncio(function: Callable[[*Args], Awaitable[T]], *args: *Args) ->
 
     Cancelling the trio task cancels the coroutine and waits for it to end.
     """
+    await trio.lowlevel.checkpoint_if_cancelled()
     loop = trio_asyncio.current_loop.get()
 
     async def call() -> T:
         return await function(*args)
 
-    future = loop.at_once(asyncio.ensure_future, call(), loop=loop)
+    calling = call()
+    try:
+        future = loop.at_once(asyncio.ensure_future, calling, loop=loop)
+    except BaseException:
+        calling.close()
+        raise
     result: T = await trio_asyncio.run_aio_future(future)
     return result
 
@@ -76,7 +83,8 @@ def _hasten(loop: trio_asyncio.TrioEventLoop) -> None:
         if not at_once.may_run:
             await synchronize()
 
-    # After each event of a socket, for what it called soon. Mostly that has run by then.
+    # Called after each event of a socket, for what that called soon. Mostly that has run by then, and there is nothing
+    # to wait for; the wait for the next event is a checkpoint.
     loop.synchronize = wait_for_callbacks
 
 
@@ -93,41 +101,40 @@ class _AtOnce:
 
     def __init__(self, loop: trio_asyncio.TrioEventLoop) -> None:
         self._loop = loop
-        self._queue = loop._queue_handle  # noqa: SLF001 -- as said above
-        self._soon: deque[asyncio.Handle] | None = None  # while a call is under way
+        self._calling = False
 
     @property
     def may_run(self) -> bool:
-        """Whether the loop has nothing to run: its task waits for more."""
+        """Whether the loop has nothing to run (its task waits for more), and no call is under way."""
         waiting: int = self._loop._q_recv.statistics().tasks_waiting_receive  # noqa: SLF001 -- as said above
-        return waiting > 0 and self._soon is None
+        return waiting > 0 and not self._calling
 
     def __call__(self, function: Callable[..., T], *args: object, **keywords: object) -> T:
         """What ``function`` returns or raises."""
         if not self.may_run:
             return function(*args, **keywords)
-        loop, soon = self._loop, deque[asyncio.Handle]()
-        self._soon = soon
-        loop._queue_handle = self._take  # noqa: SLF001 -- as said above
-        before, library.name = library.name, "asyncio"
+        loop, soon, before = self._loop, deque[asyncio.Handle](), library.name
         try:
+            self._calling = True
+            loop._queue_handle = partial(_queued, soon)  # noqa: SLF001 -- as said above
+            library.name = "asyncio"
             result = function(*args, **keywords)
             for _ in range(_CALLBACKS_PER_TURN):
-                if not soon:
+                # What is no callback but a timer or a task of trio's is for the loop, and what follows it too.
+                if not soon or type(soon[0]) is not asyncio.Handle:
                     break
                 handle = soon.popleft()
                 if not handle.cancelled():
                     handle._run()  # noqa: SLF001 -- as asyncio's own loops do
         finally:
             library.name = before
-            del loop._queue_handle  # noqa: SLF001 -- as said above
-            self._soon = None
+            vars(loop).pop("_queue_handle", None)
+            self._calling = False
             for handle in soon:
-                self._queue(handle)
+                loop._queue_handle(handle)  # noqa: SLF001 -- as said above
         return result
 
-    def _take(self, handle: asyncio.Handle) -> Any:
-        if self._soon is None or type(handle) is not asyncio.Handle:  # timers, and tasks of trio's
-            return self._queue(handle)
-        self._soon.append(handle)
-        return handle
+
+def _queued(queue: deque[asyncio.Handle], handle: asyncio.Handle) -> asyncio.Handle:
+    queue.append(handle)
+    return handle

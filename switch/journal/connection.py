@@ -102,6 +102,8 @@ async def connect(
             dsn or settings.dsn,
             password=password,
             timeout=settings.connect_timeout_seconds,
+            # By default a statement is forgotten after five minutes, and some batch waits for it to be planned anew.
+            max_cached_statement_lifetime=0,
             server_settings={
                 "application_name": application,
                 "search_path": "switch",

@@ -162,6 +162,7 @@ class Sheet:
         has to decide again.
         """
         booked = {booking.entry.account_id for booking in self.books.bookings}
+        booked.update(account_id for account_id, _ in self.books.changed_usages.values())
         accounts = {
             account_id: version
             for account_id, version in self._seen.accounts.items()

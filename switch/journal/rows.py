@@ -116,21 +116,14 @@ def seen_of(row: Row) -> SeenAccount:
     return SeenAccount(row["version"], row["place"], row["usage_card_id"])
 
 
-def version_row(
-    account_id: int, seen: SeenAccount, usage: Usage | None = None, expires_at: datetime | None = None
-) -> tuple[object, ...]:
-    """A value of the type ``account_version``.
-
-    Without ``usage`` the counters in the account's row stay as they are. ``expires_at`` is the first deadline of the
-    holds that the batch opens on the account.
-    """
+def version_row(account_id: int, seen: SeenAccount, usage: Usage | None) -> tuple[object, ...]:
+    """A value of the type ``account_version``; without ``usage`` the counters in the account's row stay as they are."""
     if usage is None:
-        return account_id, seen.version, seen.place, expires_at, None, None, None, None, None, None, None, None
+        return account_id, seen.version, seen.place, None, None, None, None, None, None, None, None
     return (
         account_id,
         seen.version,
         seen.place,
-        expires_at,
         usage.card_id,
         usage.day,
         usage.day_minor,

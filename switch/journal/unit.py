@@ -30,7 +30,7 @@ from switch.contracts.message import Kind
 from switch.issuer.account import Account
 from switch.issuer.books import Booking, Books, Item
 from switch.issuer.case import Decision, SecurityCodePort
-from switch.issuer.hold import Hold, HoldState
+from switch.issuer.hold import Hold
 from switch.issuer.matching import TOMBSTONE_LIFE
 from switch.issuer.program import Program
 from switch.issuer.usage import Usage
@@ -341,7 +341,6 @@ def unit_values(books: Books, seen: Seen) -> tuple[object, ...]:
     entries = chain(books.bookings, books.accounts, now)
     beginnings, steps = _beginnings(entries, books.hold_steps)
     own, further = _usages(books, seen)
-    due = _first_deadlines(books.hold_steps)
     return (
         [entry_row(chained) for chained in entries],
         [usage_row(account_id, usage, seen.usages.get(usage.card_id)) for account_id, usage in further],
@@ -356,10 +355,7 @@ def unit_values(books: Books, seen: Seen) -> tuple[object, ...]:
         [amendment_row(message, books.unheard.get(ref, 0)) for ref, message in books.amended_messages.items()],
         [concern_row(concern, now) for concern in books.concerns],
         [(account_id, now + TOMBSTONE_LIFE) for account_id in books.accounts_with_new_tombstones],
-        [
-            version_row(account_id, account, own.get(account_id), due.get(account_id))
-            for account_id, account in seen.accounts.items()
-        ],
+        [version_row(account_id, account, own.get(account_id)) for account_id, account in seen.accounts.items()],
     )
 
 
@@ -377,16 +373,6 @@ def _beginnings(entries: Sequence[ChainedEntry], steps: Sequence[Hold]) -> tuple
         purchase = (hold.account_id, hold.hold_id)
         (beginnings if purchase in begun and count[purchase] == 1 else others).append(hold)
     return beginnings, others
-
-
-def _first_deadlines(steps: Sequence[Hold]) -> dict[int, datetime]:
-    """Of the holds that are opened, by account."""
-    first: dict[int, datetime] = {}
-    for hold in steps:
-        due = hold.expires_at
-        if hold.state is HoldState.OPEN and due is not None and due <= first.get(hold.account_id, due):
-            first[hold.account_id] = due
-    return first
 
 
 def _usages(books: Books, seen: Seen) -> tuple[dict[int, Usage], list[tuple[int, Usage]]]:

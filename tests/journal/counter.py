@@ -120,6 +120,20 @@ class Counter:
             assert await issuing.load_account(staff, lookup, balance_minor, "opening", self.clock())
         return Client(number, lookup, card.card_id, account_id)
 
+    async def further_card(self, client: Client) -> Client:
+        """One more card of the client's account."""
+        number = pan(f"5{next(_cards):014d}")
+        lookup = hashlib.sha256(number.reveal().encode()).digest()
+        card_id = await (await self.root()).fetchval(
+            "INSERT INTO card (account_id, pan_lookup, pan_sealed, pan_masked, program, expiry, service_code, status)"
+            " SELECT account_id, $2, pan_sealed, $3, program, expiry, service_code, status FROM card WHERE card_id = $1"
+            " RETURNING card_id",
+            client.card_id,
+            lookup,
+            number.masked,
+        )
+        return Client(number, lookup, card_id, client.account_id)
+
     async def credential(self, client: Client, **changes: Any) -> Client:
         """A further number of the client's card."""
         number = pan(f"35{next(_cards):013d}")

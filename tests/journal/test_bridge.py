@@ -101,11 +101,56 @@ async def test_a_coroutine_begins_in_the_turn_that_calls_it() -> None:
         trio.lowlevel.remove_instrument(turns)
 
 
+async def test_a_call_that_is_cancelled_already_does_not_begin() -> None:
+    seen: list[str] = []
+
+    async def begin() -> None:
+        seen.append("begun")
+
+    async with asyncio_loop():
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await on_asyncio(begin)
+    assert scope.cancelled_caught
+    assert seen == []
+
+
+async def test_what_a_callback_called_before_it_failed_is_called() -> None:
+    """The loop tells of the failure, as trio-asyncio's does: by ending."""
+    seen: list[str] = []
+    ours, theirs = socket.socketpair()
+
+    def fail() -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(ours)
+        loop.call_soon(seen.append, "soon")
+        loop.call_later(0, seen.append, "later")
+        raise LookupError("there")
+
+    async def read() -> None:
+        asyncio.get_running_loop().add_reader(ours, fail)
+        theirs.send(b"?")
+        await asyncio.sleep(60)
+
+    async def cross() -> None:
+        async with asyncio_loop():
+            await on_asyncio(many_callbacks, 1)
+            await on_asyncio(read)
+
+    with ours, theirs, pytest.raises(ExceptionGroup) as told:
+        await cross()
+    assert told.group_contains(LookupError, match="there")
+    assert seen[:1] == ["soon"]
+
+
 async def test_what_was_called_before_comes_before() -> None:
     seen: list[str] = []
 
     async def called() -> None:
-        asyncio.get_running_loop().call_soon(seen.append, "third")
+        loop = asyncio.get_running_loop()
+        loop.call_soon(seen.append, "third")
+        loop.call_later(0, lambda: None)  # is for the loop, and so is what follows
+        loop.call_soon(seen.append, "third again")
         seen.append("second")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -115,7 +160,7 @@ async def test_what_was_called_before_comes_before() -> None:
         await on_asyncio(many_callbacks, 1)
         trio_asyncio.current_loop.get().call_soon(seen.append, "first")
         await on_asyncio(called)
-    assert seen == ["first", "second", "third", "fourth"]
+    assert seen == ["first", "second", "third", "third again", "fourth"]
 
 
 async def test_other_tasks_get_their_turn_between_many_callbacks() -> None:

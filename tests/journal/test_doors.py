@@ -38,7 +38,7 @@ async def record(connection: Connection, **parts: list[Any]) -> None:
     )
     assert parts.keys() <= set(names)
     parts.setdefault("versions", await versions(connection, *{row[0] for row in parts.get("entries", [])}))
-    parts["versions"] = [version if len(version) > 3 else (*version, *[None] * 9) for version in parts["versions"]]
+    parts["versions"] = [version if len(version) > 3 else (*version, *[None] * 8) for version in parts["versions"]]
     await connection.execute(
         "SELECT record_unit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", *(parts.get(name, []) for name in names)
     )
@@ -173,6 +173,13 @@ def test_further_usages_are_stored_wherever_they_lie(database: Database) -> None
                 assert tuple(stored.values()) == (one.account_id, one.card_id, AT.date(), *[figure + number] * 6)
 
         first, second, third = clients
+        for one in clients:
+            with pytest.raises(asyncpg.PostgresError) as refused:  # it is the account's first card
+                await store(10, {}, one)
+            assert refused.value.sqlstate == "SW001"
+            await root.execute(
+                "UPDATE account SET usage_card_id = -1, usage_day = $2 WHERE account_id = $1", one.account_id, AT.date()
+            )
         await store(10, {}, first)
         await store(20, await places(), first, second)  # the second one is new
         stale = await places()
@@ -199,7 +206,7 @@ def test_an_account_keeps_the_counters_of_one_card(database: Database) -> None:
 
         async def count(card_id: int, figure: int) -> None:
             (version,) = await versions(daemon, client.account_id)
-            await record(daemon, versions=[(*version, None, card_id, AT.date(), *[figure] * 6)])
+            await record(daemon, versions=[(*version, card_id, AT.date(), *[figure] * 6)])
 
         await count(client.card_id, 1)
         await count(client.card_id, 2)
@@ -209,6 +216,13 @@ def test_an_account_keeps_the_counters_of_one_card(database: Database) -> None:
         assert refused.value.sqlstate == "SW001"
         with pytest.raises(asyncpg.CheckViolationError):
             await count(client.card_id, -1)
+        (version,) = await versions(daemon, client.account_id)
+        with pytest.raises(asyncpg.NotNullViolationError):
+            await record(daemon, versions=[(*version, client.card_id, AT.date(), *[4] * 5, None)])
+        await record(daemon, versions=[(*version, None, AT.date(), *[5] * 6)])  # nobody's
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await record(daemon, usages=[(client.account_id, client.card_id, AT.date(), *[6] * 6, None)])
+        assert refused.value.sqlstate == "SW001"
         rows = await root.fetch("SELECT * FROM limit_usage WHERE account_id = $1", client.account_id)
         stored = [tuple(row.values()) for row in rows]
         assert stored == [(client.account_id, client.card_id, AT.date(), *[2] * 6)]

@@ -5,38 +5,34 @@ others have rows of their own.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from switch.journal import migrate as module
+from switch.journal.connection import Connection
 from switch.journal.migrate import migrate, migrations
-from tests.issuer.support import pan
 from tests.journal.counter import Client, Counter, on
 from tests.journal.server import Database, Server
-
-
-async def further_card(counter: Counter, client: Client) -> Client:
-    """One more card of the client's account."""
-    number = pan(f"5{client.card_id:014d}")
-    card = replace(client, number=number, lookup=hashlib.sha256(number.reveal().encode()).digest())
-    card_id = await (await counter.root()).fetchval(
-        "INSERT INTO card (account_id, pan_lookup, pan_sealed, pan_masked, program, expiry, service_code, status)"
-        " SELECT account_id, $2, pan_sealed, $3, program, expiry, service_code, status FROM card WHERE card_id = $1"
-        " RETURNING card_id",
-        client.card_id,
-        card.lookup,
-        number.masked,
-    )
-    return replace(card, card_id=card_id)
 
 
 async def spent(counter: Counter, client: Client) -> dict[int, tuple[int, int]]:
     """Amount and count of each card of the client's account, over its life."""
     rows = await counter.table("limit_usage", client)
     return {row["card_id"]: (row["lifetime_minor"], row["lifetime_count"]) for row in rows}
+
+
+async def both_wait(watcher: Connection) -> None:
+    """Until two units of work wait for a lock."""
+    async with asyncio.timeout(10):
+        while True:
+            waiting = await watcher.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'switch unit of work' AND wait_event_type = 'Lock'"
+            )
+            if waiting == 2:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def rows_of_their_own(counter: Counter, client: Client) -> list[int]:
@@ -47,7 +43,7 @@ async def rows_of_their_own(counter: Counter, client: Client) -> list[int]:
 def test_every_card_of_an_account_is_counted_by_itself(database: Database, together: bool) -> None:
     async def scenario(counter: Counter) -> None:
         first = await counter.client(10_000)
-        second, third = await further_card(counter, first), await counter.client(10_000)
+        second, third = await counter.further_card(first), await counter.client(10_000)
         unit = counter.unit()
 
         async def buy(*purchases: tuple[Client, int]) -> None:
@@ -71,7 +67,7 @@ def test_what_expires_is_given_back_to_the_card_that_spent_it(postgres: Server) 
     async def scenario(counter: Counter) -> None:
         counter.now = counter.clock()
         first = await counter.client(10_000)
-        second = await further_card(counter, first)
+        second = await counter.further_card(first)
         unit = counter.unit()
         for card, amount in ((first, 100), (second, 200), (second, 7)):
             await unit.run([counter.item(card, counter.request(card, amount_minor=amount))])
@@ -86,6 +82,34 @@ def test_what_expires_is_given_back_to_the_card_that_spent_it(postgres: Server) 
         assert await rows_of_their_own(counter, first) == [second.card_id]
 
     on(postgres.migrated(), scenario)
+
+
+def test_of_two_daemons_one_is_overtaken_where_both_see_an_account_that_nobody_has_spent_from(
+    database: Database,
+) -> None:
+    """Each has another card of it, and wants its counters in the account's row."""
+
+    async def scenario(counter: Counter) -> None:
+        first = await counter.client(10_000)
+        second = await counter.further_card(first)
+        units = counter.unit(), counter.unit()
+        lock = await counter.connection()
+        async with lock.transaction():
+            await lock.execute("SELECT FROM account WHERE account_id = $1 FOR UPDATE", first.account_id)
+            running = [
+                asyncio.ensure_future(unit.run([counter.item(card, counter.request(card, amount_minor=amount))]))
+                for unit, card, amount in zip(units, (first, second), (100, 20), strict=True)
+            ]
+            await both_wait(await counter.root())
+        for one in running:
+            (decision,) = await one
+            assert decision.reason.approves
+        assert sum(unit.overtaken for unit in units) == 1
+        assert await spent(counter, first) == {first.card_id: (100, 1), second.card_id: (20, 1)}
+        assert len(await rows_of_their_own(counter, first)) == 1
+        assert await counter.faults(first) == []
+
+    on(database, scenario)
 
 
 def test_counters_from_before_stay_what_they_are(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,10 @@
 -- What a card has spent stands in its account's row, if it is the first card of the account that has spent; the others have rows
 -- of their own, as all had before. Nearly every account has one card, so nearly every message reads and changes one row less,
--- and where there are many accounts, one page less of an index and of a table.
+-- and where there are many accounts, one page less of an index and of a table. Where several cards have spent already, the one with
+-- the lowest number is taken for the first.
+
+-- Both at once and in the order in which record_unit takes them. Whoever decides meanwhile waits until all counters have moved.
+LOCK TABLE account, limit_usage IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE limit_usage RENAME TO further_limit_usage;
 ALTER INDEX limit_usage_pkey RENAME TO further_limit_usage_pkey;
@@ -41,7 +45,6 @@ DROP FUNCTION record_unit(journal_entry[], usage_change[], hold[], message_key[]
 DROP FUNCTION load_unit(bytea[], bytea[], boolean);
 DROP FUNCTION lock_due(timestamptz, integer);
 ALTER TYPE account_version
-    ADD ATTRIBUTE expires_at timestamptz,  -- the first deadline of holds that the batch opens
     ADD ATTRIBUTE usage_card_id bigint, ADD ATTRIBUTE usage_day date,
     ADD ATTRIBUTE day_minor bigint, ADD ATTRIBUTE day_count bigint,
     ADD ATTRIBUTE month_minor bigint, ADD ATTRIBUTE month_count bigint,
@@ -63,8 +66,7 @@ AS $$
 $$;
 
 -- record_unit as in 0019, but: an account's own counters are written with its row; purchases that begin in this batch and take no
--- further step in it come by themselves (beginnings), which most do; deadlines come with the account's version; one order for
--- all aggregates of moved.
+-- further step in it come by themselves (beginnings), which most do; one order for all aggregates of moved.
 CREATE FUNCTION record_unit(
     entries journal_entry[], usages usage_change[], beginnings hold[], holds hold[], messages message_key[],
     repeats message_ref[], amendments message_amendment[], concerns concern[], tombstones new_tombstone[],
@@ -106,12 +108,17 @@ BEGIN
                      NULL::bigint AS month_count, NULL::bigint AS lifetime_minor, NULL::bigint AS lifetime_count
                 FROM unnest(entries) e
               UNION ALL
-              SELECT v.account_id, v.version, v.place, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                     v.expires_at, v.usage_card_id, v.usage_day, v.day_minor, v.day_count, v.month_minor, v.month_count,
+              SELECT v.account_id, v.version, v.place, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                     v.usage_card_id, v.usage_day, v.day_minor, v.day_count, v.month_minor, v.month_count,
                      v.lifetime_minor, v.lifetime_count
                 FROM unnest(versions) v
+              UNION ALL
+              SELECT h.account_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.expires_at,
+                     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+                FROM unnest(beginnings || holds) h WHERE h.state = 'open'
           ) x
          GROUP BY x.account_id
+        HAVING count(x.version) + count(x.seq) > 0
     ), changed AS (
         UPDATE account a
            SET posted = coalesce(m.posted_after, a.posted), held = coalesce(m.held_after, a.held),
@@ -123,11 +130,14 @@ BEGIN
                    WHEN m.entries = 0 THEN a.negative_since
                    WHEN m.posted_after - m.held_after < a.floor THEN coalesce(a.negative_since, m.booked_at)
                END,
-               usage_card_id = coalesce(m.usage_card_id, a.usage_card_id), usage_day = coalesce(m.usage_day, a.usage_day),
-               day_minor = coalesce(m.day_minor, a.day_minor), day_count = coalesce(m.day_count, a.day_count),
-               month_minor = coalesce(m.month_minor, a.month_minor), month_count = coalesce(m.month_count, a.month_count),
-               lifetime_minor = coalesce(m.lifetime_minor, a.lifetime_minor),
-               lifetime_count = coalesce(m.lifetime_count, a.lifetime_count)
+               usage_card_id = coalesce(m.usage_card_id, a.usage_card_id),
+               usage_day = CASE WHEN m.usage_card_id IS NULL THEN a.usage_day ELSE m.usage_day END,
+               day_minor = CASE WHEN m.usage_card_id IS NULL THEN a.day_minor ELSE m.day_minor END,
+               day_count = CASE WHEN m.usage_card_id IS NULL THEN a.day_count ELSE m.day_count END,
+               month_minor = CASE WHEN m.usage_card_id IS NULL THEN a.month_minor ELSE m.month_minor END,
+               month_count = CASE WHEN m.usage_card_id IS NULL THEN a.month_count ELSE m.month_count END,
+               lifetime_minor = CASE WHEN m.usage_card_id IS NULL THEN a.lifetime_minor ELSE m.lifetime_minor END,
+               lifetime_count = CASE WHEN m.usage_card_id IS NULL THEN a.lifetime_count ELSE m.lifetime_count END
           FROM moved m
          WHERE a.ctid = m.place AND a.account_id + 0 = m.account_id
            AND a.xmin::text::bigint = m.version
@@ -149,7 +159,7 @@ BEGIN
         ) THEN
             RAISE EXCEPTION 'accounts have changed since they were read' USING ERRCODE = 'SW002';
         END IF;
-        RAISE EXCEPTION 'entries do not continue the journal of % account(s)', expected - done
+        RAISE EXCEPTION 'entries do not continue the journal of % account(s), or counters are of another card', expected - done
             USING ERRCODE = 'SW001';
     END IF;
 
@@ -211,6 +221,13 @@ BEGIN
     END IF;
 
     IF cardinality(usages) > 0 THEN
+        -- Whoever reads looks into the account's row first: a second row of its card would never be seen.
+        IF EXISTS (
+            SELECT 1 FROM unnest(usages) n LEFT JOIN account a USING (account_id)
+             WHERE a.usage_card_id IS NULL OR a.usage_card_id = n.card_id
+        ) THEN
+            RAISE EXCEPTION 'these counters belong into the row of the account' USING ERRCODE = 'SW001';
+        END IF;
         UPDATE further_limit_usage u
            SET day = n.day, day_minor = n.day_minor, day_count = n.day_count,
                month_minor = n.month_minor, month_count = n.month_count,
