@@ -7,7 +7,6 @@ rules that apply and their order; ``funds`` comes last, because it also says how
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -109,9 +108,7 @@ def card_expiry(case: Case) -> Verdict:
     card, _, _ = _known(case)
     sent = case.request.expiry
     seen: Seen = {"card_expiry": card.expiry, "sent_expiry": sent, "today": case.today.isoformat()}
-    year, month = 2000 + int(card.expiry[:2]), int(card.expiry[2:])
-    last = case.today.replace(year=year, month=month, day=calendar.monthrange(year, month)[1])
-    if case.today > last:
+    if (case.today.year, case.today.month) > (2000 + int(card.expiry[:2]), int(card.expiry[2:])):
         return Verdict(seen, Reason.EXPIRED_CARD)
     return Verdict(seen, Reason.EXPIRY_MISMATCH if sent and sent != card.expiry else None)
 
