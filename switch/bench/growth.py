@@ -33,7 +33,7 @@ _CARDS_PER_WARM_UP_MESSAGE = 3
 # What the disk must have, as measured: an entry with its hold and message, and a card with its account and a filler
 # account, all with their indexes. A message of the traffic costs a little more (limits, versions of rows) and is in the
 # write-ahead log too, which keeps at most max_wal_size. The rest is for what a cluster and its files begin with.
-_ENTRY_BYTES, _CARD_BYTES, _MESSAGE_BYTES, _LOGGED_BYTES = 2_250, 1_000, 2_500, 4_000
+_ENTRY_BYTES, _CARD_BYTES, _MESSAGE_BYTES, _LOGGED_BYTES = 2_250, 2_100, 2_500, 4_000
 _WAL_BYTES_MAX, _REST_BYTES = 8 * 2**30, 500_000_000
 _PER_SECOND_MAX = 10_000  # messages, while it is measured: more than two cores have ever done
 
