@@ -49,7 +49,9 @@ async def test_a_storm(database: Database, tmp_path: Path, seed: int) -> None:
         patient = msgspec.structs.replace(desk.stage.settings, breaker=BreakerRules(failures_max=1_000))
         desk.stage = desk.stage._replace(settings=patient)
         clients = [await desk.client(1_000) for _ in range(CLIENTS)]
-        for _ in range(ROUNDS):
+        rounds = 0
+        while rounds < ROUNDS or (not deaths and rounds < 4 * ROUNDS):
+            rounds += 1
             try:
                 async with desk.daemon(strike) as daemon:
                     for client in clients:
@@ -71,5 +73,6 @@ async def test_a_storm(database: Database, tmp_path: Path, seed: int) -> None:
                 assert 0 <= held <= posted, "an approval without funds"
         print(f"{deaths} deaths, ends: {ends}")  # noqa: T201 -- what the storm came to
         assert deaths
-        assert len(ends) > 2
+        # Some came to a good end and some did not. How many kinds of the others there are is chance.
+        assert "booked" in ends and len(ends) > 1
         await desk.check(*clients)
