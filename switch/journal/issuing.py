@@ -174,7 +174,7 @@ async def load_account(
             await connection.fetchval(
                 "SELECT record_unit($1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', $2)",
                 [entry_row(chained)],
-                [version_row(account.account_id, seen_of(row), None)],
+                [version_row(account.account_id, seen_of(row))],
             )
             available = entry.posted_after - entry.held_after
             if account.recovering and available >= account.floor_minor:

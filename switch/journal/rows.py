@@ -75,6 +75,9 @@ _MESSAGE_STATE = {str(state): state for state in MessageState}
 _HOLD_STATE = {str(state): state for state in HoldState}
 _CARD_STATUS = {str(status): status for status in CardStatus}
 
+#: In the place of a usage's fields, which are the columns of ``limit_usage`` after the account, in their order.
+_NO_COUNTERS = (None,) * len(Usage.__struct_fields__)
+
 _encode_json = msgspec.json.Encoder().encode
 _decode_answer = msgspec.json.Decoder(Answer).decode
 
@@ -116,23 +119,10 @@ def seen_of(row: Row) -> SeenAccount:
     return SeenAccount(row["version"], row["place"], row["usage_card_id"])
 
 
-def version_row(account_id: int, seen: SeenAccount, usage: Usage | None) -> tuple[object, ...]:
+def version_row(account_id: int, seen: SeenAccount, usage: Usage | None = None) -> tuple[object, ...]:
     """A value of the type ``account_version``; without ``usage`` the counters in the account's row stay as they are."""
-    if usage is None:
-        return account_id, seen.version, seen.place, None, None, None, None, None, None, None, None
-    return (
-        account_id,
-        seen.version,
-        seen.place,
-        usage.card_id,
-        usage.day,
-        usage.day_minor,
-        usage.day_count,
-        usage.month_minor,
-        usage.month_count,
-        usage.lifetime_minor,
-        usage.lifetime_count,
-    )
+    counters = _NO_COUNTERS if usage is None else msgspec.structs.astuple(usage)
+    return account_id, seen.version, seen.place, *counters
 
 
 def usage_of(row: Row) -> Usage:
@@ -151,18 +141,7 @@ def usage_of(row: Row) -> Usage:
 
 def usage_row(account_id: int, usage: Usage, place: Place | None) -> tuple[object, ...]:
     """A value of the type ``usage_change``; without ``place`` the row is looked for, and may be new."""
-    return (
-        account_id,
-        usage.card_id,
-        usage.day,
-        usage.day_minor,
-        usage.day_count,
-        usage.month_minor,
-        usage.month_count,
-        usage.lifetime_minor,
-        usage.lifetime_count,
-        place,
-    )
+    return account_id, *msgspec.structs.astuple(usage), place
 
 
 def hold_of(row: Row) -> Hold:
