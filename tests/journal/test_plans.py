@@ -106,3 +106,20 @@ def test_what_is_planned_over_empty_tables_does_not_walk_them_later(postgres: Se
         assert read_of["account_pkey"] in range(10, 21)
 
     on(postgres.migrated(), scenario)
+
+
+def test_analyze_does_not_keep_a_processor_busy(database: Database) -> None:
+    """It samples 300 rows for each of the target that the most wanted column has, and sorts them by every wanted column."""
+
+    async def scenario(counter: Counter) -> None:
+        root = await counter.root()
+        rows = await root.fetch(
+            "SELECT attrelid::regclass::text AS table, attname, coalesce(attstattarget, -1) AS target FROM pg_attribute"
+            " WHERE attrelid IN ('account'::regclass, 'hold'::regclass, 'journal_entry'::regclass, 'message_key'::regclass)"
+            " AND attnum > 0 AND NOT attisdropped"
+        )
+        assert {row["table"] for row in rows} == {"account", "hold", "journal_entry", "message_key"}
+        # -1 is PostgreSQL's default of 100.
+        assert [(row["table"], row["attname"]) for row in rows if row["target"] not in range(11)] == []
+
+    on(database, scenario)
