@@ -83,6 +83,8 @@ BY_INDEX: Mapping[str, str] = {
     # A bitmap of a whole small index, kept for all rows of the other side, is a scan by another name.
     "enable_bitmapscan": "off",
     "enable_material": "off",
+    # What was looked up for one row is hardly ever wanted by another, and remembering it costs more than looking it up.
+    "enable_memoize": "off",
     # By key, a plan for some values is as good for others; none has to be made anew.
     "plan_cache_mode": "force_generic_plan",
 }
