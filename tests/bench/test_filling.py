@@ -110,7 +110,8 @@ def test_statistics_are_fresh_and_pages_known_to_be_visible(server: Server, fill
         for row in await connection.fetch(
             "SELECT relname, reltuples, relpages, relallvisible FROM pg_class WHERE relname = ANY ($1)", list(counted)
         ):
-            assert row["reltuples"] == counted[row["relname"]]
+            # An estimate, where a table has more pages than ANALYZE looks at.
+            assert row["reltuples"] == pytest.approx(counted[row["relname"]], rel=0.02)
             assert row["relallvisible"] == row["relpages"] > 0
 
     server.ask("filled", work)
