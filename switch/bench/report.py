@@ -84,6 +84,7 @@ class SpeedReport(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float
     ratio_pipelined: float
     window_1_median_to_pgbench: float  # median latency at window 1 / median latency of one pgbench client
+    open_loop_maxima: list[float]  # per second, in each round of the open loops: what their rates are a share of
     open_loop: list[Load]
     half_load_p99_to_pgbench: float  # p99 at 50 % of the maximum / median latency of one pgbench client
     pgbench_half_load: PeerLoad  # at 50 % of its own maximum, from schedule: what the machine gives anybody
@@ -203,6 +204,8 @@ def _speed(report: SpeedReport) -> Iterator[str]:
     yield from _peers("pgbench, statements", report.pgbench)
     yield from _peers("pgbench, pipelined", report.pgbench_pipelined)
     yield from _loads("open loop, from schedule", report.open_loop)
+    maxima = ", ".join(f"{maximum:,.0f}" for maximum in report.open_loop_maxima)
+    yield f"  shares of what the switch did at window {report.best_window} in the same round: {maxima}"
     yield from _peers("pgbench, from schedule", [report.pgbench_half_load])
     yield from _loads("one hot card", report.hot_card.switch)
     yield from _peers("pgbench, one hot row", report.hot_card.pgbench)

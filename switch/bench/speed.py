@@ -92,8 +92,8 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
         pipelined = _peer_loads(run.by_clients["pipelined"])
         best, best_peer = _best(windows), _best(peers)
         one_client = min(peers, key=lambda load: load.clients)
-        open_loop, peer_half, one_client_ms = run.open_loop(best, best_peer)
-        half = next(load for load in open_loop if load.name == "50 %")
+        opened = run.open_loop(best, best_peer)
+        half = next(load for load in opened.loads if load.name == "50 %")
         hot = run.hot()
         declined = run.declined(best.window)
         memory_end = stage.memory()
@@ -115,10 +115,11 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
             ratio=best.per_second / best_peer.per_second,
             ratio_pipelined=best.per_second / _best(pipelined).per_second,
             window_1_median_to_pgbench=windows[0].latency_ms["p50"] / one_client.latency_ms["p50"],
-            open_loop=open_loop,
-            half_load_p99_to_pgbench=half.latency_ms["p99"] / one_client_ms,
-            pgbench_half_load=peer_half,
-            pgbench_half_load_p99_to_pgbench=peer_half.latency_ms["p99"] / one_client_ms,
+            open_loop_maxima=opened.maxima,
+            open_loop=opened.loads,
+            half_load_p99_to_pgbench=half.latency_ms["p99"] / opened.one_client_ms,
+            pgbench_half_load=opened.peer_half,
+            pgbench_half_load_p99_to_pgbench=opened.peer_half.latency_ms["p99"] / opened.one_client_ms,
             codec=codec,
             daemon_cpu_to_codec=best.daemon_cpu_us / (codec.decode_us + codec.encode_us),
             hot_card=hot,
@@ -129,6 +130,15 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
             books=books,
             seconds=time.perf_counter() - started,
         )
+
+
+class OpenLoop(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the open loops. ``maxima``: what the switch did in a closed loop just before, round by round."""
+
+    maxima: list[float]
+    loads: list[Load]
+    peer_half: PeerLoad
+    one_client_ms: float
 
 
 class _Run:
@@ -201,13 +211,15 @@ class _Run:
         text = f"round {number} of {self.course.rounds}: switch, window {window}"
         self.progress(f"{text}: {one.outcome.per_second:,.0f}/s")
 
-    def open_loop(self, best: Load, best_peer: PeerLoad) -> tuple[list[Load], PeerLoad, float]:
-        """At 25, 50 and 80 % of the best window's rate, in turns with pgbench at 50 % of its own and with one client.
+    def open_loop(self, best: Load, best_peer: PeerLoad) -> OpenLoop:
+        """Both sides at 25, 50 and 80 % (pgbench at 50 %) of their own maxima, in turns, and one client of pgbench.
 
-        50 % comes twice a round: a figure is wanted of it, and one stall of the disk spoils the p99 of a phase. Returns
-        both sides' loads, and the one client's median latency in milliseconds.
+        What the maximum is, each round measures anew: where the machine has become slower since the rounds before, half
+        of what it did then would be more than half of what it can do now. 50 % comes twice a round: a figure is wanted
+        of it, and one stall of the disk spoils the p99 of a phase.
         """
         course = self.course
+        maxima: list[float] = []
         measured: dict[int, list[Measured]] = {25: [], 50: [], 80: []}
         peer_half: list[PeerMeasured] = []
         one_client: list[float] = []
@@ -217,21 +229,29 @@ class _Run:
             self.progress(f"{text}: vacuum, checkpoint and warm-up")
             self.stage.server.vacuum(self.stage.database)
             self.stage.server.checkpoint()
-            # The first change of a page after a checkpoint puts all of it into the write-ahead log.
+            # The first change of a page after a checkpoint puts all of it into the write-ahead log: not counted.
             self.switch(best.window)
+            maximum = self.switch(best.window).outcome.per_second
+            maxima.append(maximum)
             for percent in (25, 50, 80, 50):
-                one = self.switch(_UNLIMITED, seconds=course.seconds_open, rate=best.per_second * percent / 100)
+                one = self.switch(_UNLIMITED, seconds=course.seconds_open, rate=maximum * percent / 100)
                 measured[percent].append(one)
                 p50, p99 = one.outcome.latency_ms["p50"], one.outcome.latency_ms["p99"]
-                self.progress(f"{text}: {percent} % of {best.per_second:,.0f}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-            peer_half.append(self.pgbench(best_peer.clients, "statements", accounts, best_peer.per_second / 2))
+                self.progress(f"{text}: {percent} % of {maximum:,.0f}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+            peer_maximum = self.pgbench(best_peer.clients, "statements", accounts).per_second
+            peer_half.append(self.pgbench(best_peer.clients, "statements", accounts, peer_maximum / 2))
             one_client.append(self.pgbench(1, "statements", accounts).latency_ms["p50"])
         loads = [
-            median_load(f"{percent} %", found, window=_UNLIMITED, rate=best.per_second * percent / 100)
+            median_load(f"{percent} %", found, window=_UNLIMITED, rate=statistics.median(maxima) * percent / 100)
             for percent, found in measured.items()
         ]
         (half,) = _peer_loads({best_peer.clients: peer_half})
-        return loads, msgspec.structs.replace(half, name=f"50 %, {half.name}"), statistics.median(one_client)
+        return OpenLoop(
+            maxima=maxima,
+            loads=loads,
+            peer_half=msgspec.structs.replace(half, name=f"50 %, {half.name}"),
+            one_client_ms=statistics.median(one_client),
+        )
 
     def hot(self) -> HotCard:
         """All traffic on the first card, against pgbench on its one row; in turns, as the rounds."""

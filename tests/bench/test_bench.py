@@ -84,6 +84,9 @@ def test_every_part_is_measured(report: SpeedReport) -> None:
     assert [load.clients for load in report.pgbench] == [2]
     assert [load.form for load in report.pgbench_pipelined] == ["pipelined"]
     assert [load.name for load in report.open_loop] == ["25 %", "50 %", "80 %"]
+    (maximum,) = report.open_loop_maxima  # of the only round
+    assert [load.rate for load in report.open_loop] == pytest.approx([maximum * share for share in (0.25, 0.5, 0.8)])
+    assert f"in the same round: {maximum:,.0f}" in table(report)
     loads = [*report.windows, *report.open_loop, *report.hot_card.switch]
     for load in loads:
         assert set(load.codes) == {"00"}
