@@ -212,7 +212,7 @@ class _Run:
         self.progress(f"{text}: {one.outcome.per_second:,.0f}/s")
 
     def open_loop(self, best: Load, best_peer: PeerLoad) -> OpenLoop:
-        """Both sides at 25, 50 and 80 % (pgbench at 50 %) of their own maxima, in turns, and one client of pgbench.
+        """The switch at 25, 50 and 80 % of its maximum, in turns with pgbench at 50 % of its own and with one client.
 
         What the maximum is, each round measures anew: where the machine has become slower since the rounds before, half
         of what it did then would be more than half of what it can do now. 50 % comes twice a round: a figure is wanted
