@@ -41,7 +41,9 @@ class _Place:
 
 
 class WaitingRoom:
-    """Bounded. One task per worker calls :meth:`take` and, with what it got, :meth:`done`; anybody may :meth:`put`.
+    """Bounded. One task per worker calls :meth:`take` and :meth:`done` in turn, until it gets nothing more.
+
+    Anybody may :meth:`put`.
 
     At most ``room`` messages wait, and one more for each session.
 
@@ -60,7 +62,8 @@ class WaitingRoom:
         self._batches = 0  # that are out
         self._ready = 0
         self._closed = False
-        self._idle = trio.lowlevel.ParkingLot()
+        self._idle: list[trio.Event] = []  # a worker each; who came last stands last
+        self._called = False  # one of them was, and has not come yet
 
     def __len__(self) -> int:
         return self._count
@@ -92,14 +95,14 @@ class WaitingRoom:
     def close(self) -> None:
         """Nothing more comes: :meth:`take` gives what is there, and then nothing."""
         self._closed = True
-        self._idle.unpark_all()
+        self._call_all()
 
     async def take(self) -> list[Queued]:
         """The next batch, with its cards under way from now on; waits for one. Empty when closed and none waits."""
         while not self._may_set_out():
             if self._closed and not self._count:
                 return []
-            await self._idle.park()
+            await self._wait()
         places = self._pick()
         self._batches += 1
         self._count -= len(places)
@@ -114,14 +117,13 @@ class WaitingRoom:
         return [place.queued for place in places]
 
     def done(self, batch: Iterable[Queued]) -> None:
-        """Frees the cards of a batch that :meth:`take` gave."""
+        """Frees the cards of a batch that :meth:`take` gave. The caller takes again: no other is called for the rest."""
         self._batches -= 1
         cards = {item.pan_lookup for _, item in batch}
         self._under_way -= cards
         self._ready += self._waiting_of(cards)
-        self._wake()
         if self._closed:
-            self._idle.unpark_all()
+            self._call_all()
 
     def check_invariants(self) -> None:
         """Raises AssertionError when the counts are off."""
@@ -137,9 +139,27 @@ class WaitingRoom:
     def _may_set_out(self) -> bool:
         return self._ready >= (self._beside_min if self._batches and not self._closed else 1)
 
+    async def _wait(self) -> None:
+        """Until the worker is called."""
+        call = trio.Event()
+        self._idle.append(call)
+        try:
+            await call.wait()
+        finally:
+            if call.is_set():
+                self._called = False
+            else:
+                self._idle.remove(call)
+
     def _wake(self) -> None:
-        if self._may_set_out():
-            self._idle.unpark()
+        """Calls a worker where there is a batch for one. It calls the next when it has taken what it can."""
+        if self._idle and not self._called and self._may_set_out():
+            self._called = True
+            self._idle.pop().set()
+
+    def _call_all(self) -> None:
+        while self._idle:
+            self._idle.pop().set()
 
     def _waiting_of(self, cards: Iterable[bytes]) -> int:
         return sum([len(self._of_card[card]) for card in cards if card in self._of_card])

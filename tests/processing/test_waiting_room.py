@@ -88,22 +88,56 @@ async def test_what_waited_for_its_card_goes_on_when_that_is_back() -> None:
     waiting = room()
     got: list[list[int]] = []
 
+    back = trio.Event()
+
     async def work() -> None:
         while batch := await waiting.take():
             got.append(numbers(batch))
+            await back.wait()
             waiting.done(batch)
 
-    await waiting.put(message(0, 0))
-    first = await waiting.take()
-    await waiting.put(message(0, 1))
-    await waiting.put(message(0, 2))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(work)
+        for _ in range(2):
+            nursery.start_soon(work)
+        for number in range(3):
+            await waiting.put(message(0, number))
+            await trio.testing.wait_all_tasks_blocked()
+        assert got == [[0]]
+        back.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert got == []
-        waiting.done(first)
+        assert got == [[0], [1, 2]]
+        waiting.close()
+
+
+async def test_few_messages_are_one_workers_and_many_are_all_workers() -> None:
+    waiting = room(batch_max=2, beside_min=2)
+    took: list[tuple[int, list[int]]] = []
+    back = trio.Event()
+
+    async def work(worker: int) -> None:
+        while batch := await waiting.take():
+            took.append((worker, numbers(batch)))
+            await back.wait()
+            waiting.done(batch)
+
+    async with trio.open_nursery() as nursery:
+        for worker in range(3):
+            nursery.start_soon(work, worker)
         await trio.testing.wait_all_tasks_blocked()
-        assert got == [[1, 2]]
+        back.set()
+        for number in range(4):
+            await waiting.put(message(number, number))
+            await trio.testing.wait_all_tasks_blocked()
+        first = took[0][0]
+        assert took == [(first, [number]) for number in range(4)], "the one that was busy last goes first"
+        took.clear()
+        back = trio.Event()
+        for number in range(6):
+            await waiting.put(message(number, number))
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(batch for _, batch in took) == [[0, 1], [2, 3], [4, 5]]
+        assert {worker for worker, _ in took} == {0, 1, 2}
+        back.set()
         waiting.close()
 
 
