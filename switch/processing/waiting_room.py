@@ -117,7 +117,7 @@ class WaitingRoom:
         return [place.queued for place in places]
 
     def done(self, batch: Iterable[Queued]) -> None:
-        """Frees the cards of a batch that :meth:`take` gave. The caller takes again: no other is called for the rest."""
+        """Frees the cards of a batch that :meth:`take` gave. The caller takes again: nobody is called for the rest."""
         self._batches -= 1
         cards = {item.pan_lookup for _, item in batch}
         self._under_way -= cards
