@@ -21,6 +21,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     ``writeback_seconds`` and ``expire_seconds``: how often Linux writes changed pages of files to the disk, and how old
     those are (``vm.dirty_*_centisecs``); None on other systems. A commit waits behind what is written at once.
+    ``autogroup``: whether Linux shares processors out between sessions first (``kernel.sched_autogroup_enabled``), so
+    that a priority counts only against processes of the same session; None where it can't.
     """
 
     cores: int
@@ -33,6 +35,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     flush_us: float
     writeback_seconds: float | None
     expire_seconds: float | None
+    autogroup: bool | None
 
 
 def describe_machine(data: Path, postgresql: str) -> Machine:
@@ -48,6 +51,7 @@ def describe_machine(data: Path, postgresql: str) -> Machine:
         flush_us=_flush_us(data),
         writeback_seconds=_vm_seconds("dirty_writeback_centisecs"),
         expire_seconds=_vm_seconds("dirty_expire_centisecs"),
+        autogroup=_autogroup(),
     )
 
 
@@ -66,6 +70,13 @@ def _vm_seconds(name: str) -> float | None:
         return int((Path("/proc/sys/vm") / name).read_text()) / 100
     except OSError:
         return None  # not Linux
+
+
+def _autogroup() -> bool | None:
+    try:
+        return Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() != "0"
+    except OSError:
+        return None  # not Linux, or built without
 
 
 def _flush_us(data: Path) -> float:

@@ -86,7 +86,9 @@ class SpeedReport(msgspec.Struct, frozen=True, kw_only=True):
     window_1_median_to_pgbench: float  # median latency at window 1 / median latency of one pgbench client
     open_loop_maxima: list[float]  # per second, in each round of the open loops: what their rates are a share of
     open_loop: list[Load]
-    half_load_p99_to_pgbench: float  # p99 at 50 % of the maximum / median latency of one pgbench client
+    half_load_p99_ms: list[float]  # of each phase at 50 % of the maximum
+    one_client_ms: list[float]  # median latency of one pgbench client, beside each of these phases
+    half_load_p99_to_pgbench: float  # the medians of these two
     pgbench_half_load: PeerLoad  # at 50 % of its own maximum, from schedule: what the machine gives anybody
     pgbench_half_load_p99_to_pgbench: float
     codec: Codec
@@ -149,6 +151,11 @@ def machine_lines(machine: Machine, settings: dict[str, str]) -> Iterator[str]:
             f"Linux writes changed pages of files every {machine.writeback_seconds:g} s, when they are"
             f" {machine.expire_seconds:g} s old{hint if machine.expire_seconds > _EXPIRE_MAX else ''}"
         )
+    if machine.autogroup:
+        yield (
+            "processors are shared out by session (autogroup): nice counts for nothing beside PostgreSQL, see"
+            " systemd/switch.sysctl.conf"
+        )
     yield "PostgreSQL: " + ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
@@ -206,6 +213,8 @@ def _speed(report: SpeedReport) -> Iterator[str]:
     yield from _loads("open loop, from schedule", report.open_loop)
     maxima = ", ".join(f"{maximum:,.0f}" for maximum in report.open_loop_maxima)
     yield f"  shares of what the switch did at window {report.best_window} in the same round: {maxima}"
+    yield f"  p99 of the phases at 50 %: {_told(report.half_load_p99_ms)} ms"
+    yield f"  one pgbench client's median beside them: {_told(report.one_client_ms)} ms"
     yield from _peers("pgbench, from schedule", [report.pgbench_half_load])
     yield from _loads("one hot card", report.hot_card.switch)
     yield from _peers("pgbench, one hot row", report.hot_card.pgbench)
@@ -232,6 +241,10 @@ def _speed(report: SpeedReport) -> Iterator[str]:
     )
     yield from _books(report.books)
     yield f"{report.seconds:.0f} s in all"
+
+
+def _told(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
 
 
 def _growth(report: GrowthReport) -> Iterator[str]:

@@ -45,6 +45,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int = 3
     seconds: float = 4.0
     seconds_open: float = 5.0
+    seconds_half: float = 2.5
+    halves: int = 2  # phases of so many seconds at half of the maximum, before 80 % and after it, in each round
     warm_up_seconds: float = 1.0
     cards: int = 1000
     cards_locked: int = 100
@@ -61,6 +63,8 @@ QUICK = Course(
     rounds=1,
     seconds=0.7,
     seconds_open=1.0,
+    seconds_half=1.0,
+    halves=1,
     warm_up_seconds=0.3,
     verify_entries=5_000,
     wal_segments=4,
@@ -93,7 +97,7 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
         best, best_peer = _best(windows), _best(peers)
         one_client = min(peers, key=lambda load: load.clients)
         opened = run.open_loop(best, best_peer)
-        half = next(load for load in opened.loads if load.name == "50 %")
+        half_p99, one_client_ms = statistics.median(opened.half_p99_ms), statistics.median(opened.one_client_ms)
         hot = run.hot()
         declined = run.declined(best.window)
         memory_end = stage.memory()
@@ -117,9 +121,11 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
             window_1_median_to_pgbench=windows[0].latency_ms["p50"] / one_client.latency_ms["p50"],
             open_loop_maxima=opened.maxima,
             open_loop=opened.loads,
-            half_load_p99_to_pgbench=half.latency_ms["p99"] / opened.one_client_ms,
+            half_load_p99_ms=opened.half_p99_ms,
+            one_client_ms=opened.one_client_ms,
+            half_load_p99_to_pgbench=half_p99 / one_client_ms,
             pgbench_half_load=opened.peer_half,
-            pgbench_half_load_p99_to_pgbench=opened.peer_half.latency_ms["p99"] / opened.one_client_ms,
+            pgbench_half_load_p99_to_pgbench=opened.peer_half.latency_ms["p99"] / one_client_ms,
             codec=codec,
             daemon_cpu_to_codec=best.daemon_cpu_us / (codec.decode_us + codec.encode_us),
             hot_card=hot,
@@ -133,12 +139,16 @@ def run_speed(server: Server, course: Course, *, connections: int, progress: Pro
 
 
 class OpenLoop(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the open loops. ``maxima``: what the switch did in a closed loop just before, round by round."""
+    """What came of the open loops. ``maxima``: what the switch did in a closed loop just before, round by round.
+
+    ``half_p99_ms``: of each phase at 50 %; ``one_client_ms``: the median of one pgbench client right after each.
+    """
 
     maxima: list[float]
     loads: list[Load]
+    half_p99_ms: list[float]
+    one_client_ms: list[float]
     peer_half: PeerLoad
-    one_client_ms: float
 
 
 class _Run:
@@ -171,9 +181,11 @@ class _Run:
         )
         return self.stage.measure(order)
 
-    def pgbench(self, clients: int, form: Form, accounts: range, rate: float | None = None) -> PeerMeasured:
-        # pgbench takes whole seconds.
-        seconds = max(1, round(self.course.seconds + self.course.warm_up_seconds))
+    def pgbench(
+        self, clients: int, form: Form, accounts: range, *, rate: float | None = None, seconds: float | None = None
+    ) -> PeerMeasured:
+        seconds = self.course.seconds if seconds is None else seconds
+        seconds = max(1, round(seconds + self.course.warm_up_seconds))  # pgbench takes whole ones
         return self.peer.measure(
             clients=clients,
             form=form,
@@ -215,15 +227,18 @@ class _Run:
         """The switch at 25, 50 and 80 % of its maximum, in turns with pgbench at 50 % of its own and with one client.
 
         What the maximum is, each round measures anew: where the machine has become slower since the rounds before, half
-        of what it did then would be more than half of what it can do now. 50 % comes twice a round: a figure is wanted
-        of it, and one stall of the disk spoils the p99 of a phase.
+        of what it did then would be more than half of what it can do now. A figure is wanted of 50 %, and one stall of
+        the machine spoils the p99 of the phase that it falls into: so these are many and short. Beside each of them
+        runs the one client that they are compared with.
         """
         course = self.course
         maxima: list[float] = []
         measured: dict[int, list[Measured]] = {25: [], 50: [], 80: []}
         peer_half: list[PeerMeasured] = []
-        one_client: list[float] = []
+        half_p99_ms: list[float] = []
+        one_client_ms: list[float] = []
         accounts = self.cards.accounts()
+        halves = [50] * course.halves
         for number in range(1, course.rounds + 1):
             text = f"open loop, round {number} of {course.rounds}"
             self.progress(f"{text}: vacuum, checkpoint and warm-up")
@@ -233,14 +248,18 @@ class _Run:
             self.switch(best.window)
             maximum = self.switch(best.window).outcome.per_second
             maxima.append(maximum)
-            for percent in (25, 50, 80, 50):
-                one = self.switch(_UNLIMITED, seconds=course.seconds_open, rate=maximum * percent / 100)
+            for percent in (25, *halves, 80, *halves):
+                seconds = course.seconds_half if percent == 50 else course.seconds_open
+                one = self.switch(_UNLIMITED, seconds=seconds, rate=maximum * percent / 100)
                 measured[percent].append(one)
                 p50, p99 = one.outcome.latency_ms["p50"], one.outcome.latency_ms["p99"]
                 self.progress(f"{text}: {percent} % of {maximum:,.0f}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+                if percent == 50:
+                    half_p99_ms.append(p99)
+                    alone = self.pgbench(1, "statements", accounts, seconds=course.seconds_half / 2)
+                    one_client_ms.append(alone.latency_ms["p50"])
             peer_maximum = self.pgbench(best_peer.clients, "statements", accounts).per_second
-            peer_half.append(self.pgbench(best_peer.clients, "statements", accounts, peer_maximum / 2))
-            one_client.append(self.pgbench(1, "statements", accounts).latency_ms["p50"])
+            peer_half.append(self.pgbench(best_peer.clients, "statements", accounts, rate=peer_maximum / 2))
         loads = [
             median_load(f"{percent} %", found, window=_UNLIMITED, rate=statistics.median(maxima) * percent / 100)
             for percent, found in measured.items()
@@ -249,8 +268,9 @@ class _Run:
         return OpenLoop(
             maxima=maxima,
             loads=loads,
+            half_p99_ms=half_p99_ms,
+            one_client_ms=one_client_ms,
             peer_half=msgspec.structs.replace(half, name=f"50 %, {half.name}"),
-            one_client_ms=statistics.median(one_client),
         )
 
     def hot(self) -> HotCard:

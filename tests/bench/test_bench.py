@@ -32,6 +32,7 @@ SHORT = msgspec.structs.replace(
     windows_hot=(8,),
     seconds=0.3,
     seconds_open=0.3,
+    seconds_half=0.3,
     warm_up_seconds=0.1,
     cards=50,
     cards_locked=5,
@@ -71,12 +72,23 @@ def test_the_daemon_runs_at_the_priority_of_its_unit(report: SpeedReport) -> Non
 
 
 def test_it_tells_of_pages_that_are_written_in_bursts(report: SpeedReport) -> None:
-    at_once = msgspec.structs.replace(report.machine, writeback_seconds=0.05, expire_seconds=0.05)
-    late = msgspec.structs.replace(report.machine, writeback_seconds=5.0, expire_seconds=30.0)
-    elsewhere = msgspec.structs.replace(report.machine, writeback_seconds=None, expire_seconds=None)
+    machine = msgspec.structs.replace(report.machine, autogroup=None)
+    at_once = msgspec.structs.replace(machine, writeback_seconds=0.05, expire_seconds=0.05)
+    late = msgspec.structs.replace(machine, writeback_seconds=5.0, expire_seconds=30.0)
+    elsewhere = msgspec.structs.replace(machine, writeback_seconds=None, expire_seconds=None)
     told = ["\n".join(machine_lines(machine, {})) for machine in (at_once, late, elsewhere)]
     assert ["switch.sysctl.conf" in text for text in told] == [False, True, False]
     assert ["changed pages" in text for text in told] == [True, True, False]
+
+
+def test_it_tells_when_priorities_count_for_nothing(report: SpeedReport) -> None:
+    told = [
+        "\n".join(machine_lines(msgspec.structs.replace(report.machine, autogroup=autogroup), {}))
+        for autogroup in (True, False, None)
+    ]
+    assert ["autogroup" in text for text in told] == [True, False, False]
+    asked = "kernel.sched_autogroup_enabled = 0\n"
+    assert asked in (Path(__file__).parents[2] / "systemd" / "switch.sysctl.conf").read_text()
 
 
 def test_every_part_is_measured(report: SpeedReport) -> None:
@@ -87,6 +99,10 @@ def test_every_part_is_measured(report: SpeedReport) -> None:
     (maximum,) = report.open_loop_maxima  # of the only round
     assert [load.rate for load in report.open_loop] == pytest.approx([maximum * share for share in (0.25, 0.5, 0.8)])
     assert f"in the same round: {maximum:,.0f}" in table(report)
+    assert len(report.half_load_p99_ms) == len(report.one_client_ms) == 2, "before 80 % and after it"
+    assert report.half_load_p99_to_pgbench == pytest.approx(
+        sum(report.half_load_p99_ms) / sum(report.one_client_ms)  # the medians of two are their means
+    )
     loads = [*report.windows, *report.open_loop, *report.hot_card.switch]
     for load in loads:
         assert set(load.codes) == {"00"}
