@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from simulators.bench.generator import Order
 from switch.bench.books import check_books
 from switch.bench.filling import Size
 from switch.bench.growth import GrowthCourse, run_growth
@@ -21,7 +22,7 @@ from switch.bench.plot import plot
 from switch.bench.processes import cpu_seconds, memory_of, tree_of
 from switch.bench.report import GrowthReport, SpeedReport, machine_lines, table
 from switch.bench.speed import QUICK, run_speed
-from switch.bench.stage import NICE, BenchFailed, Server, Stage
+from switch.bench.stage import NICE, BenchFailed, Measured, Server, Stage
 from switch.journal.connection import Connection
 
 SHORT = msgspec.structs.replace(
@@ -31,7 +32,7 @@ SHORT = msgspec.structs.replace(
     clients_pipelined=(2,),
     windows_hot=(8,),
     seconds=0.3,
-    seconds_open=0.3,
+    seconds_open=0.4,
     seconds_half=0.3,
     warm_up_seconds=0.1,
     cards=50,
@@ -49,11 +50,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def report(server: Server) -> SpeedReport:
+def orders() -> list[Order]:
+    """What the load generator was told to do for the report, in order."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def report(server: Server, orders: list[Order]) -> SpeedReport:
     told: list[str] = []
-    made = run_speed(server, SHORT, connections=1, progress=told.append)
+
+    def measure(stage: Stage, order: Order) -> Measured:
+        orders.append(order)
+        return carry_out(stage, order)
+
+    carry_out = Stage.measure
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stage, "measure", measure)
+        made = run_speed(server, SHORT, connections=1, progress=told.append)
     assert told
     return made
+
+
+def test_open_loops_run_at_the_rates_that_the_report_tells(report: SpeedReport, orders: list[Order]) -> None:
+    (maximum,) = report.open_loop_maxima
+    ran = [order for order in orders if order.rate is not None]
+    assert [order.rate for order in ran] == pytest.approx([maximum * share for share in (0.25, 0.5, 0.8, 0.5)])
+    assert [order.seconds for order in ran] == [SHORT.seconds_open, SHORT.seconds_half] * 2
 
 
 def test_the_daemon_runs_at_the_priority_of_its_unit(report: SpeedReport) -> None:
