@@ -40,6 +40,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe_machine(data: Path, postgresql: str) -> Machine:
     """``data``: a directory on the disk that the database uses."""
+    autogroup = _sysctl("kernel/sched_autogroup_enabled")
     return Machine(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu=_cpu_model(),
@@ -51,7 +52,7 @@ def describe_machine(data: Path, postgresql: str) -> Machine:
         flush_us=_flush_us(data),
         writeback_seconds=_vm_seconds("dirty_writeback_centisecs"),
         expire_seconds=_vm_seconds("dirty_expire_centisecs"),
-        autogroup=_autogroup(),
+        autogroup=None if autogroup is None else autogroup != 0,
     )
 
 
@@ -65,18 +66,16 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def _vm_seconds(name: str) -> float | None:
+def _sysctl(name: str) -> int | None:
     try:
-        return int((Path("/proc/sys/vm") / name).read_text()) / 100
-    except OSError:
-        return None  # not Linux
-
-
-def _autogroup() -> bool | None:
-    try:
-        return Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() != "0"
+        return int((Path("/proc/sys") / name).read_text())
     except OSError:
         return None  # not Linux, or built without
+
+
+def _vm_seconds(name: str) -> float | None:
+    centiseconds = _sysctl(f"vm/{name}")
+    return None if centiseconds is None else centiseconds / 100
 
 
 def _flush_us(data: Path) -> float:
