@@ -149,8 +149,9 @@ def _filled(server: Server, course: GrowthCourse, connections: int, progress: Pr
         stages.append((size, stage))
     progress("checkpoint and restart")
     server.restart(POSTGRES)
-    progress("write-ahead log")
+    progress("write-ahead log and buffers")
     server.provide_wal(course.wal_segments)
+    server.touch_buffers()
     return stages
 
 

@@ -21,8 +21,6 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     ``writeback_seconds`` and ``expire_seconds``: how often Linux writes changed pages of files to the disk, and how old
     those are (``vm.dirty_*_centisecs``); None on other systems. A commit waits behind what is written at once.
-    ``autogroup``: whether Linux shares processors out between sessions first (``kernel.sched_autogroup_enabled``), so
-    that a priority counts only against processes of the same session; None where it can't.
     """
 
     cores: int
@@ -35,12 +33,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     flush_us: float
     writeback_seconds: float | None
     expire_seconds: float | None
-    autogroup: bool | None
 
 
 def describe_machine(data: Path, postgresql: str) -> Machine:
     """``data``: a directory on the disk that the database uses."""
-    autogroup = _sysctl("kernel/sched_autogroup_enabled")
     return Machine(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu=_cpu_model(),
@@ -52,7 +48,6 @@ def describe_machine(data: Path, postgresql: str) -> Machine:
         flush_us=_flush_us(data),
         writeback_seconds=_vm_seconds("dirty_writeback_centisecs"),
         expire_seconds=_vm_seconds("dirty_expire_centisecs"),
-        autogroup=None if autogroup is None else autogroup != 0,
     )
 
 
@@ -66,16 +61,11 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def _sysctl(name: str) -> int | None:
-    try:
-        return int((Path("/proc/sys") / name).read_text())
-    except OSError:
-        return None  # not Linux, or built without
-
-
 def _vm_seconds(name: str) -> float | None:
-    centiseconds = _sysctl(f"vm/{name}")
-    return None if centiseconds is None else centiseconds / 100
+    try:
+        return int((Path("/proc/sys/vm") / name).read_text()) / 100
+    except OSError:
+        return None  # not Linux
 
 
 def _flush_us(data: Path) -> float:

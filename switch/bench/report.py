@@ -146,16 +146,13 @@ def machine_lines(machine: Machine, settings: dict[str, str]) -> Iterator[str]:
     yield f"{machine.python}, PostgreSQL {machine.postgresql}, write and flush of 8 kB {machine.flush_us:.0f} us"
     yield f"load average before: {machine.load_before:.1f}"
     if machine.writeback_seconds is not None and machine.expire_seconds is not None:
-        hint = ": in bursts that commits wait for, see systemd/switch.sysctl.conf"
+        hint = ": in bursts that commits wait for, see --set-up and systemd/switch.sysctl.conf"
         yield (
             f"Linux writes changed pages of files every {machine.writeback_seconds:g} s, when they are"
             f" {machine.expire_seconds:g} s old{hint if machine.expire_seconds > _EXPIRE_MAX else ''}"
         )
-    if machine.autogroup:
-        yield (
-            "processors are shared out by session (autogroup): nice counts for nothing beside PostgreSQL, see"
-            " systemd/switch.sysctl.conf"
-        )
+    if settings.get("huge_pages_status") == "off":
+        yield "PostgreSQL's buffers are not in huge pages, see --set-up and systemd/README.md"
     yield "PostgreSQL: " + ", ".join(f"{name} {value}" for name, value in settings.items())
 
 

@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -21,7 +20,7 @@ import msgspec
 
 from simulators.bench.frames import DIALECT
 from simulators.bench.generator import Order, Outcome
-from switch.bench.processes import Memory, cpu_seconds, memory_of
+from switch.bench.processes import Memory, cpu_seconds, favour, memory_of, touch_shared_memory
 from switch.contracts.errors import SwitchError
 from switch.daemon.dev import DevelopmentSwitch
 from switch.daemon.embedded import EmbeddedPostgres
@@ -29,7 +28,17 @@ from switch.daemon.settings import Settings, load_settings
 from switch.journal.connection import Connection, connect, translated
 from switch.journal.migrate import migrate
 
-__all__ = ["NICE", "POSTGRES", "BenchFailed", "GeneratorProcess", "Measured", "Server", "Stage", "child"]
+__all__ = [
+    "NICE",
+    "POSTGRES",
+    "SHARED_BUFFERS_MB",
+    "BenchFailed",
+    "GeneratorProcess",
+    "Measured",
+    "Server",
+    "Stage",
+    "child",
+]
 
 T = TypeVar("T")
 
@@ -38,14 +47,14 @@ _LINKS = 8
 #: The daemon's, as in systemd/switch.service. Whoever runs the bench needs the right to give it (root, or ulimit -e).
 NICE = -5
 #: A quarter of the memory, as PostgreSQL's manual advises for a start; no less than 256 MB.
-_SHARED_BUFFERS_MB = max(256, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // 2**20)
+SHARED_BUFFERS_MB = max(256, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // 2**20)
 #: fsync, synchronous_commit and full_page_writes stay on, as in production. These sizes are what a production server on
 #: such a machine would have; both sides of the comparison run on the same server.
 POSTGRES = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    "shared_buffers": f"{_SHARED_BUFFERS_MB}MB",
+    "shared_buffers": f"{SHARED_BUFFERS_MB}MB",
     "max_wal_size": "8GB",
     "min_wal_size": "4GB",
     "checkpoint_timeout": "30min",
@@ -88,6 +97,7 @@ class Server:
         self.directory = directory
         self.postgres = EmbeddedPostgres(directory, settings=POSTGRES)
         self._disk_bytes = disk_bytes
+        self._touched = False
 
     def __enter__(self) -> Server:
         try:
@@ -118,6 +128,7 @@ class Server:
         self.checkpoint()
         self.postgres.stop()
         self.postgres = EmbeddedPostgres(self.directory, settings=settings)
+        self._touched = False
         self.postgres.start()
 
     def provide_wal(self, segments: int) -> None:
@@ -134,6 +145,17 @@ class Server:
 
         self.ask("postgres", work)
 
+    def touch_buffers(self) -> None:
+        """Has PostgreSQL's buffers in memory, as those of a server that runs for long.
+
+        Of a new server's, Linux makes each page when it is first used, and clears it: a process that takes new buffers
+        all the time waits 20 us for each. Where that is not allowed, the figures have it: :meth:`told_settings` tells.
+        """
+        pid = self.postgres.pid
+        if pid is None:
+            raise BenchFailed("PostgreSQL has ended")
+        self._touched = touch_shared_memory(pid)
+
     def checkpoint(self) -> None:
         """Now, so that none falls into the next phases; and what was used of the write-ahead log is ready again."""
         self.ask("postgres", lambda connection: connection.execute("CHECKPOINT"))
@@ -148,14 +170,16 @@ class Server:
         return version
 
     def told_settings(self) -> dict[str, str]:
-        """:data:`POSTGRES`, and whether the buffers lie in huge pages (``unknown`` before PostgreSQL 17)."""
+        """:data:`POSTGRES`, whether the buffers lie in huge pages (``unknown`` before PostgreSQL 17), and whether they
+        had all been touched.
+        """
         status: str = self.ask(
             "postgres",
             lambda connection: connection.fetchval(
                 "SELECT coalesce(current_setting('huge_pages_status', true), 'unknown')"
             ),
         )
-        return {**POSTGRES, "huge_pages_status": status}
+        return {**POSTGRES, "huge_pages_status": status, "buffers": "touched" if self._touched else "as new"}
 
     def ask(self, database: str, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs ``work`` as the database's administrator. Raises JournalRefused and DatabaseUnavailable."""
@@ -241,7 +265,7 @@ class Stage:
         self.database = database
         self.config = server.directory / f"{database}.toml"
         self.approved = 0  # approvals that the generator has seen on this stage
-        self.nice = 0  # the daemon's priority: NICE, where that is allowed
+        self.nice = 0  # the daemon's priority beside PostgreSQL: NICE, where that is allowed
         self.late = 0  # answers 91: what was booked for them is withdrawn a little later
         self._connections = connections
         self._programs = programs
@@ -306,9 +330,7 @@ file = "{self.database}.log"
             settings = self.settings
             self._errors = errors = self._errors_path.open("ab")
             self._daemon = child("switch.cli", "serve", "--config", str(self.config), errors=errors)
-            with suppress(PermissionError):  # the reports tell
-                os.setpriority(os.PRIO_PROCESS, self._daemon.pid, NICE)
-            self.nice = os.getpriority(os.PRIO_PROCESS, self._daemon.pid)
+            self.nice = favour(self._daemon.pid, NICE)
             self._wait_ready(f"http://127.0.0.1:{settings.operations.port}/readyz")
             self._generator = GeneratorProcess("127.0.0.1", settings.listener[0].port, errors)
         except BaseException:

@@ -45,6 +45,7 @@ def run_top_up(server: Server, course: TopUpCourse, *, connections: int, progres
     began = time.perf_counter()
     machine = describe_machine(server.directory, server.version())
     server.provide_wal(course.wal_segments)
+    server.touch_buffers()
     _write_programs(server)
     with (
         (server.directory / "provider.stderr").open("wb") as errors,

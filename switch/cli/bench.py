@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -13,9 +14,9 @@ import msgspec
 
 __all__ = ["bench"]
 
-#: Files in memory would make fsync free: /tmp is memory on many systems, /var/tmp never.
 #: What a clearing record costs on disk, with its authorization, its line in the file, the log and the copies.
 _RECORD_BYTES = 12_000
+#: Files in memory would make fsync free: /tmp is memory on many systems, /var/tmp never.
 _DISK = Path("/var/tmp")  # noqa: S108 - a directory of its own is made in it, for this user alone
 
 
@@ -40,6 +41,12 @@ _DISK = Path("/var/tmp")  # noqa: S108 - a directory of its own is made in it, f
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Where a directory for the database is made, and removed (default /var/tmp). Not a file system in memory.",
 )
+@click.option(
+    "--set-up",
+    "sets_up",
+    is_flag=True,
+    help="As root: Linux as systemd/README.md advises while it runs (huge pages, early writing), then as before.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here.")
 @click.option("--plot", "plot_file", type=click.Path(dir_okay=False, path_type=Path), help="Write an SVG here.")
 def bench(
@@ -52,6 +59,7 @@ def bench(
     seconds: float | None,
     connections: int,
     data: Path | None,
+    sets_up: bool,
     json_file: Path | None,
     plot_file: Path | None,
 ) -> None:
@@ -72,6 +80,7 @@ def bench(
         from switch.bench.growth import disk_bytes, growth_course, run_growth
         from switch.bench.plot import plot
         from switch.bench.report import GrowthReport, SpeedReport, table
+        from switch.bench.set_up import set_up
         from switch.bench.speed import QUICK, Course, run_speed
         from switch.bench.stage import Server
         from switch.bench.top_up import run_top_up
@@ -94,7 +103,10 @@ def bench(
     if records is not None:
         needed = records * _RECORD_BYTES
     report: SpeedReport | GrowthReport | ClearingReport | TopUpReport
-    with Server(Path(tempfile.mkdtemp(prefix="issuer-switch-bench-", dir=base)), disk_bytes=needed) as server:
+    with (
+        set_up() if sets_up else nullcontext(),
+        Server(Path(tempfile.mkdtemp(prefix="issuer-switch-bench-", dir=base)), disk_bytes=needed) as server,
+    ):
         if records is not None:
             report = run_clearing(server, records, kills, seed=8583, progress=progress)
             text, faults = clearing_table(report), report.faults

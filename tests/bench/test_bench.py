@@ -8,6 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from switch.bench.books import check_books
 from switch.bench.filling import Size
 from switch.bench.growth import GrowthCourse, run_growth
 from switch.bench.plot import plot
-from switch.bench.processes import cpu_seconds, memory_of, tree_of
+from switch.bench.processes import cpu_seconds, favour, memory_of, touch_shared_memory, tree_of
 from switch.bench.report import GrowthReport, SpeedReport, machine_lines, table
 from switch.bench.speed import QUICK, run_speed
 from switch.bench.stage import NICE, BenchFailed, Measured, Server, Stage
@@ -81,36 +82,66 @@ def test_open_loops_run_at_the_rates_that_the_report_tells(report: SpeedReport, 
 def test_the_daemon_runs_at_the_priority_of_its_unit(report: SpeedReport) -> None:
     unit = (Path(__file__).parents[2] / "systemd" / "switch.service").read_text()
     assert f"\nNice={NICE}\n" in unit
-    allowed = True
-    with subprocess.Popen(["sleep", "60"]) as process:
+    assert f"echo {NICE} >/proc/" in unit, "for its session, beside other sessions' processes"
+    with _idle_session("") as pid:
+        allowed = True
         try:
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+            os.setpriority(os.PRIO_PROCESS, pid, NICE)
         except PermissionError:
             allowed = False
-        finally:
-            process.kill()
     assert report.daemon_nice == (NICE if allowed else os.getpriority(os.PRIO_PROCESS, 0))
     assert f"nice {report.daemon_nice}" in table(report)
 
 
+def test_a_favoured_process_comes_before_those_of_other_sessions() -> None:
+    with _idle_session("") as pid:
+        session = Path(f"/proc/{pid}/autogroup")
+        assert favour(pid, 3) == 3
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 3
+        if session.exists():
+            assert session.read_text().endswith("nice 3\n")
+
+
+def test_touched_memory_is_there() -> None:
+    with _idle_session("import mmap; shared = mmap.mmap(-1, 4 << 20)") as pid:
+        (place,) = [line.split()[0] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if " rw-s " in line]
+        file = Path(f"/proc/{pid}/map_files/{place}")
+        if os.geteuid():
+            assert not touch_shared_memory(pid)
+            return
+        assert file.stat().st_blocks == 0
+        assert touch_shared_memory(pid)
+        assert file.stat().st_blocks * 512 == 4 << 20
+
+
+def test_the_report_tells_whether_the_buffers_were_touched(report: SpeedReport) -> None:
+    buffers = "as new" if os.geteuid() else "touched"
+    assert report.postgres_settings["buffers"] == buffers
+    assert f"buffers {buffers}" in table(report)
+
+
+@contextmanager
+def _idle_session(does: str) -> Iterator[int]:
+    """A Python in a session of its own, which has done that and sleeps."""
+    code = f"{does}\nprint(flush=True)\nimport time; time.sleep(60)"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
+
+
 def test_it_tells_of_pages_that_are_written_in_bursts(report: SpeedReport) -> None:
-    machine = msgspec.structs.replace(report.machine, autogroup=None)
+    machine = report.machine
     at_once = msgspec.structs.replace(machine, writeback_seconds=0.05, expire_seconds=0.05)
     late = msgspec.structs.replace(machine, writeback_seconds=5.0, expire_seconds=30.0)
     elsewhere = msgspec.structs.replace(machine, writeback_seconds=None, expire_seconds=None)
     told = ["\n".join(machine_lines(machine, {})) for machine in (at_once, late, elsewhere)]
     assert ["switch.sysctl.conf" in text for text in told] == [False, True, False]
     assert ["changed pages" in text for text in told] == [True, True, False]
-
-
-def test_it_tells_when_priorities_count_for_nothing(report: SpeedReport) -> None:
-    told = [
-        "\n".join(machine_lines(msgspec.structs.replace(report.machine, autogroup=autogroup), {}))
-        for autogroup in (True, False, None)
-    ]
-    assert ["autogroup" in text for text in told] == [True, False, False]
-    asked = "kernel.sched_autogroup_enabled = 0\n"
-    assert asked in (Path(__file__).parents[2] / "systemd" / "switch.sysctl.conf").read_text()
 
 
 def test_every_part_is_measured(report: SpeedReport) -> None:
