@@ -80,8 +80,10 @@ def favour(pid: int, nice: int) -> int:
     with suppress(FileNotFoundError, PermissionError, BlockingIOError):
         session.write_text(str(nice))
     with suppress(FileNotFoundError):  # Linux built without autogroup
-        if int(Path("/proc/sys/kernel/sched_autogroup_enabled").read_text()):
-            return int(session.read_text().split()[-1])
+        switched_on = int(Path("/proc/sys/kernel/sched_autogroup_enabled").read_text())
+        # Empty for a process that belongs to no such session.
+        if switched_on and (words := session.read_text().split()):
+            return int(words[-1])
     return os.getpriority(os.PRIO_PROCESS, pid)
 
 
