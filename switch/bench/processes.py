@@ -14,7 +14,7 @@ __all__ = ["Memory", "cpu_seconds", "favour", "memory_of", "touch_shared_memory"
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 #: How shared memory without a file is named in /proc/PID/maps, in pages of the usual size and in huge ones.
-_ANONYMOUS = (" /dev/zero (deleted)", " /anon_hugepage (deleted)")
+_SMALL_PAGES, _HUGE_PAGES = " /dev/zero (deleted)", " /anon_hugepage (deleted)"
 _MADV_POPULATE_WRITE = 23  # madvise(2); Python's mmap has no name for it
 
 
@@ -90,19 +90,30 @@ def favour(pid: int, nice: int) -> int:
 def touch_shared_memory(pid: int) -> bool:
     """Has Linux back all memory that a process shares with its children with pages, as if each had been used once.
 
-    False where that is not allowed: it needs root's rights (CAP_CHECKPOINT_RESTORE) and Linux 5.14.
+    False where there is none, where it would be more than half of what is free, and where it is not allowed: that needs
+    root's rights (CAP_CHECKPOINT_RESTORE) and Linux 5.14.
     """
+    touched = False
     try:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            if not line.endswith(_ANONYMOUS):
+            if not line.endswith((_SMALL_PAGES, _HUGE_PAGES)):
                 continue
             place = line.partition(" ")[0]
             begin, end = (int(address, 16) for address in place.split("-"))
+            if line.endswith(_SMALL_PAGES) and end - begin > _available_bytes() / 2:
+                return False
             with (
                 Path(f"/proc/{pid}/map_files/{place}").open("r+b") as file,
                 mmap.mmap(file.fileno(), end - begin) as memory,
             ):
                 memory.madvise(_MADV_POPULATE_WRITE)
+            touched = True
     except OSError:
         return False
-    return True
+    return touched
+
+
+def _available_bytes() -> int:
+    """Of memory: what Linux could hand out without swapping."""
+    (line,) = [line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:")]
+    return int(line.split()[1]) * 1024

@@ -114,10 +114,25 @@ def test_touched_memory_is_there() -> None:
         assert file.stat().st_blocks * 512 == 4 << 20
 
 
+def test_memory_that_is_scarce_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _idle_session("import mmap; shared = mmap.mmap(-1, 4 << 20)") as pid:
+        monkeypatch.setattr("switch.bench.processes._available_bytes", lambda: (8 << 20) - 1)
+        assert not touch_shared_memory(pid)
+    with _idle_session("") as pid:
+        assert not touch_shared_memory(pid), "there is none"
+
+
 def test_the_report_tells_whether_the_buffers_were_touched(report: SpeedReport) -> None:
     buffers = "as new" if os.geteuid() else "touched"
     assert report.postgres_settings["buffers"] == buffers
     assert f"buffers {buffers}" in table(report)
+
+
+def test_it_tells_of_buffers_in_small_pages(report: SpeedReport) -> None:
+    told = [
+        "\n".join(machine_lines(report.machine, {"huge_pages_status": status})) for status in ("on", "off", "unknown")
+    ]
+    assert ["not in huge pages" in text for text in told] == [False, True, False]
 
 
 @contextmanager
