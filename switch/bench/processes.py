@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["Memory", "cpu_seconds", "favour", "memory_of", "touch_shared_memory", "tree_of"]
+__all__ = ["Memory", "cpu_seconds", "favour", "meminfo_kib", "memory_of", "touch_shared_memory", "tree_of"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 #: How shared memory without a file is named in /proc/PID/maps, in pages of the usual size and in huge ones.
@@ -100,7 +100,7 @@ def touch_shared_memory(pid: int) -> bool:
                 continue
             place = line.partition(" ")[0]
             begin, end = (int(address, 16) for address in place.split("-"))
-            if line.endswith(_SMALL_PAGES) and end - begin > _available_bytes() / 2:
+            if line.endswith(_SMALL_PAGES) and end - begin > meminfo_kib("MemAvailable") * 1024 / 2:
                 return False
             with (
                 Path(f"/proc/{pid}/map_files/{place}").open("r+b") as file,
@@ -113,7 +113,7 @@ def touch_shared_memory(pid: int) -> bool:
     return touched
 
 
-def _available_bytes() -> int:
-    """Of memory: what Linux could hand out without swapping."""
-    (line,) = [line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:")]
-    return int(line.split()[1]) * 1024
+def meminfo_kib(name: str) -> int:
+    """A line of /proc/meminfo, say ``MemAvailable``: what Linux could hand out without swapping. Raises OSError."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from switch.bench.processes import meminfo_kib
 from switch.bench.stage import SHARED_BUFFERS_MB, BenchFailed
 
 __all__ = ["SYSCTLS", "set_up"]
@@ -46,9 +47,4 @@ def _file(name: str) -> Path:
 
 def _huge_pages() -> int:
     """How many PostgreSQL needs. Where Linux finds fewer in one piece, PostgreSQL does without."""
-    (size_kb,) = [
-        int(line.split()[1])
-        for line in Path("/proc/meminfo").read_text().splitlines()
-        if line.startswith("Hugepagesize:")
-    ]
-    return int((SHARED_BUFFERS_MB * _MORE_SHARE + _MORE_MB) * 1024 / size_kb) + 1
+    return int((SHARED_BUFFERS_MB * _MORE_SHARE + _MORE_MB) * 1024 / meminfo_kib("Hugepagesize")) + 1

@@ -116,7 +116,7 @@ def test_touched_memory_is_there() -> None:
 
 def test_memory_that_is_scarce_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     with _idle_session("import mmap; shared = mmap.mmap(-1, 4 << 20)") as pid:
-        monkeypatch.setattr("switch.bench.processes._available_bytes", lambda: (8 << 20) - 1)
+        monkeypatch.setattr("switch.bench.processes.meminfo_kib", lambda _: (8 << 10) - 1)
         assert not touch_shared_memory(pid)
     with _idle_session("") as pid:
         assert not touch_shared_memory(pid), "there is none"
