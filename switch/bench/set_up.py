@@ -9,7 +9,7 @@ from pathlib import Path
 from switch.bench.processes import meminfo_kib
 from switch.bench.stage import SHARED_BUFFERS_MB, BenchFailed
 
-__all__ = ["SYSCTLS", "set_up"]
+__all__ = ["SYSCTLS", "huge_pages", "set_up"]
 
 _PROC_SYS = Path("/proc/sys")
 _HUGE_PAGES = "vm.nr_hugepages"
@@ -31,7 +31,7 @@ def set_up() -> Iterator[None]:
         try:
             for name in (*SYSCTLS, _HUGE_PAGES):
                 value = int(_file(name).read_text())
-                _file(name).write_text(str(SYSCTLS.get(name, value + _huge_pages())))
+                _file(name).write_text(str(SYSCTLS.get(name, value + huge_pages())))
                 before[name] = value
         except OSError as exc:
             raise BenchFailed(f"{exc.filename}: {exc.strerror}; --set-up is for root, on Linux") from exc
@@ -45,6 +45,6 @@ def _file(name: str) -> Path:
     return _PROC_SYS / name.replace(".", "/")
 
 
-def _huge_pages() -> int:
-    """How many PostgreSQL needs. Where Linux finds fewer in one piece, PostgreSQL does without."""
+def huge_pages() -> int:
+    """How many the bench's PostgreSQL needs. Where Linux finds fewer, PostgreSQL does without. Raises OSError."""
     return int((SHARED_BUFFERS_MB * _MORE_SHARE + _MORE_MB) * 1024 / meminfo_kib("Hugepagesize")) + 1

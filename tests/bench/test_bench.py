@@ -20,10 +20,10 @@ from switch.bench.books import check_books
 from switch.bench.filling import Size
 from switch.bench.growth import GrowthCourse, run_growth
 from switch.bench.plot import plot
-from switch.bench.processes import cpu_seconds, favour, memory_of, touch_shared_memory, tree_of
+from switch.bench.processes import cpu_seconds, favour, meminfo_kib, memory_of, touch_shared_memory, tree_of
 from switch.bench.report import GrowthReport, SpeedReport, machine_lines, table
 from switch.bench.speed import QUICK, run_speed
-from switch.bench.stage import NICE, BenchFailed, Measured, Server, Stage
+from switch.bench.stage import NICE, SHARED_BUFFERS_MB, BenchFailed, Measured, Server, Stage
 from switch.journal.connection import Connection
 
 SHORT = msgspec.structs.replace(
@@ -106,10 +106,11 @@ def test_touched_memory_is_there() -> None:
     with _idle_session("import mmap; shared = mmap.mmap(-1, 4 << 20)") as pid:
         (place,) = [line.split()[0] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if " rw-s " in line]
         file = Path(f"/proc/{pid}/map_files/{place}")
-        if os.geteuid():
+        try:
+            assert file.stat().st_blocks == 0
+        except PermissionError:  # an ordinary user; root in a container may be one in this
             assert not touch_shared_memory(pid)
             return
-        assert file.stat().st_blocks == 0
         assert touch_shared_memory(pid)
         assert file.stat().st_blocks * 512 == 4 << 20
 
@@ -123,8 +124,11 @@ def test_memory_that_is_scarce_is_not_touched(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_report_tells_whether_the_buffers_were_touched(report: SpeedReport) -> None:
-    buffers = "as new" if os.geteuid() else "touched"
-    assert report.postgres_settings["buffers"] == buffers
+    with _idle_session("import mmap; shared = mmap.mmap(-1, 4 << 20)") as pid:
+        allowed = touch_shared_memory(pid)
+    plenty = meminfo_kib("MemAvailable") / 1024 > 3 * SHARED_BUFFERS_MB  # else it depends on the moment
+    buffers = report.postgres_settings["buffers"]
+    assert buffers in (("touched",) if allowed and plenty else ("touched", "as new") if allowed else ("as new",))
     assert f"buffers {buffers}" in table(report)
 
 
